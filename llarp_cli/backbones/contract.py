@@ -1,0 +1,138 @@
+"""What a backbone plugin fulfils. Importing this needs no torch.
+
+A step of an episode is K observation tokens, preceded by one action token where A = 1. Capacities
+and lengths here count tokens, not steps. "Packed" means the tokens of all episodes one after
+another in one [S, D] matrix, so that linear layers never see padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from llarp_cli.config import BackboneOptions
+
+
+@dataclass(frozen=True)
+class BackboneIdentity:
+    """Which frozen weights a policy was trained around.
+
+    Attributes:
+        name: the plugin's name as typed.
+        weights: hub id, path or "random".
+        revision: hub commit, where known.
+        hash: SHA-256 over the loaded parameters (names, shapes and bytes).
+    """
+
+    name: str
+    weights: str
+    revision: str | None
+    hash: str
+
+
+class Prefix(Protocol):
+    """One instruction's keys and values at every layer; opaque to all but its backbone.
+
+    Attributes:
+        length: tokens.
+    """
+
+    length: int
+
+
+class RowCache(Protocol):
+    """Rollout cache: R rows, each with its own instruction and its own number of tokens so far."""
+
+    def reset(self, rows: Sequence[int], prefixes: Sequence[Prefix]) -> None:
+        """Start rows afresh behind their instructions; the other rows are untouched."""
+
+
+class Backbone(Protocol):
+    """A frozen language model. Not an `nn.Module`, so that nothing saves or synchronises its weights.
+
+    No parameter has a gradient; dropout is off; the weights' hash never changes.
+
+    Attributes:
+        identity: which weights.
+        hidden_size: D.
+        device, dtype: of activations.
+        context_length: tokens that fit, instruction included.
+        token_scale: standard deviation of the word embeddings, to which observation tokens are scaled.
+        vocabulary_size: of the tokenizer.
+    """
+
+    identity: BackboneIdentity
+    hidden_size: int
+    device: torch.device
+    dtype: torch.dtype
+    context_length: int
+    token_scale: float
+    vocabulary_size: int
+
+    def tokenize(self, instructions: Sequence[str]) -> list[list[int]]:
+        """Token ids of each instruction, as the backbone reads them."""
+
+    def encode(self, instructions: Sequence[str]) -> list[Prefix]:
+        """The instruction prefixes, without gradient; equal texts share one, kept in bounded memory.
+
+        Raises:
+            UsageProblem: an instruction alone exceeds the context.
+        """
+
+    def forward(self, tokens: Tensor, lengths: Sequence[int], prefixes: Sequence[Prefix]) -> Tensor:
+        """Final hidden states of packed observation tokens.
+
+        Args:
+            tokens: [S, D], episode after episode; gradients flow to it.
+            lengths: tokens of each of E episodes, summing to S.
+            prefixes: the E instructions.
+
+        Returns:
+            [S, D] after the model's final normalisation.
+        """
+
+    def open_cache(self, rows: int, capacity: int) -> RowCache:
+        """A rollout cache for `rows` episodes of up to `capacity` tokens each behind their instructions."""
+
+    def extend(self, tokens: Tensor, lengths: Sequence[int], cache: RowCache, rows: Sequence[int]) -> Tensor:
+        """`forward` for the next tokens of some rows, reading and filling the cache; no gradient.
+
+        Args:
+            tokens: [S, D] packed.
+            lengths: new tokens of each named row, summing to S.
+            rows: distinct rows of the cache.
+
+        Returns:
+            [S, D], equal to what `forward` gives for the same tokens in full context.
+        """
+
+    def weights_hash(self) -> str:
+        """The hash of the parameters as they are now; equals `identity.hash` for ever."""
+
+
+class BackbonePlugin(Protocol):
+    """What an entry point of `llarp.backbones` names. Its module must not import torch at top level.
+
+    Attributes:
+        summary: one line for `llarp plugins`.
+        weights: hub id of the default weights, or None where they are made or carried.
+        requires: importable modules it needs beyond the core's.
+        extra: the pip extra that brings them.
+    """
+
+    summary: str
+    weights: str | None
+    requires: tuple[str, ...]
+    extra: str | None
+
+    def load(self, options: BackboneOptions, device: Any) -> Backbone:
+        """Build the backbone and its frozen weights.
+
+        Raises:
+            UsageProblem: weights cannot be had (what was tried, and how to pass `--weights`).
+        """

@@ -1,0 +1,209 @@
+"""The recipe: everything a run is made of, typed and bounded.
+
+A recipe is a YAML file; unknown keys are refused. `recipes.py` finds files and applies overrides.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from llarp_cli.rearrangement.vocabulary import CATEGORIES
+
+
+def _count(value: Any) -> Any:
+    """Accept `2e6` and `200_000` where a whole number is meant."""
+    if isinstance(value, str):
+        try:
+            value = float(value.replace("_", ""))
+        except ValueError:
+            return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_count), Field(ge=0)]
+Positive = Annotated[int, BeforeValidator(_count), Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are refused, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BackboneOptions(Section):
+    """The frozen language model.
+
+    Attributes:
+        name: a backbone plugin, or `hf:ORG/NAME`, or `hf:PATH`.
+        weights: hub id or local path in place of the plugin's own, or "random" for the architecture alone.
+        revision: commit or tag on the hub.
+        dtype: of weights and activations; "auto" is float32 on CPU and bfloat16 on GPU.
+        quantization: through bitsandbytes; some plugins set it themselves.
+        prefix_cache_mb: bound of the memory for instruction prefixes.
+    """
+
+    name: str = "minilm"
+    weights: str | None = None
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantization: Literal["none", "8bit", "4bit"] | None = None
+    prefix_cache_mb: Positive = 512
+
+
+class VisionOptions(Section):
+    """The vision encoder.
+
+    Attributes:
+        name: a vision plugin ("home", "cnn", `hf:ORG/NAME`); None takes the environment's own.
+        weights: hub id or local path in place of the plugin's own, or "random".
+        image_size: side of the square picture, pixels.
+        tokens: K, observation tokens per step.
+    """
+
+    name: str | None = None
+    weights: str | None = None
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 128
+    tokens: Annotated[int, Field(ge=1, le=64)] = 1
+
+
+class AdapterOptions(Section):
+    """What is trained around the backbone.
+
+    Attributes:
+        hidden: width of the observation adapter's MLP.
+        decoder_hidden: width of the action decoder's and value head's MLPs.
+        action_tokens: A, 1 to show the previous action as a token before each observation.
+    """
+
+    hidden: Positive = 512
+    decoder_hidden: Positive = 512
+    action_tokens: Annotated[int, Field(ge=0, le=1)] = 0
+
+
+class TaskOptions(Section):
+    """What is trained on.
+
+    Attributes:
+        split: a training split.
+        families: instruction families; empty means all the split has.
+        categories: how many categories (in skill order), or which ones; empty means all.
+        objects: objects in a home.
+        homes: how many training homes.
+    """
+
+    split: str = "train"
+    families: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    objects: Annotated[int, Field(ge=1, le=64)] = 35
+    homes: Positive = 1000
+
+    @model_validator(mode="after")
+    def _known(self) -> TaskOptions:
+        strange = [c for c in self.categories if c not in CATEGORIES]
+        if strange:
+            raise ValueError(f"unknown category '{strange[0]}'")
+        return self
+
+
+class RewardOptions(Section):
+    """Reward per step (design of the benchmark, `docs/benchmark.md`).
+
+    Attributes:
+        success: paid once, when the goal is reached.
+        subgoals: pay holding, placement and joint subgoals, 5 in all; false for success only.
+        navigation: count arriving at a subgoal's receptacle as a subgoal too.
+        invalid_skill: taken for a skill whose precondition does not hold.
+    """
+
+    success: Annotated[float, Field(ge=0)] = 10.0
+    subgoals: bool = True
+    navigation: bool = False
+    invalid_skill: Annotated[float, Field(ge=0)] = 0.05
+
+
+class ImitationOptions(Section):
+    """DAgger on the searching planner, before PPO.
+
+    Attributes:
+        steps: environment steps; 0 leaves the stage out.
+        lr, epochs, minibatches: of its updates.
+        expert_acts_until: share of the stage over which the expert's share of acted episodes falls from 1 to 0.
+    """
+
+    steps: Count = 0
+    lr: Rate = 1e-3
+    epochs: Positive = 2
+    minibatches: Positive = 8
+    value_coefficient: Annotated[float, Field(ge=0)] = 0.5
+    max_grad_norm: Rate = 5.0
+    expert_acts_until: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class PPOOptions(Section):
+    """Proximal policy optimisation (Schulman et al. 2017), names as in the paper.
+
+    Attributes:
+        rollout_steps: steps per environment between updates.
+        reward_scale: factor on the reward before returns are computed.
+        clip_value: clip the value loss as the reference does.
+        lr_schedule: how lr and imitation lr change over the run.
+    """
+
+    gamma: Annotated[float, Field(ge=0, le=1)] = 0.99
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
+    lr: Rate = 3e-4
+    lr_schedule: Literal["constant", "linear"] = "constant"
+    epochs: Positive = 2
+    minibatches: Positive = 8
+    rollout_steps: Positive = 32
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    clip_value: bool = True
+    value_coefficient: Annotated[float, Field(ge=0)] = 0.5
+    entropy_coefficient: Annotated[float, Field(ge=0)] = 0.01
+    max_grad_norm: Rate = 0.2
+    normalize_advantages: bool = False
+    reward_scale: Rate = 1.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+
+
+class CheckpointOptions(Section):
+    """When a run saves.
+
+    Attributes:
+        every: environment steps, rounded up to an update.
+        keep: how many numbered checkpoints stay.
+    """
+
+    every: Positive = 100_000
+    keep: Positive = 3
+
+
+class Recipe(Section):
+    """A whole run.
+
+    Attributes:
+        steps: environment steps in all, imitation's included.
+        environment: an environment plugin.
+        policy: "llarp" (frozen LLM) or a baseline.
+        num_envs: environments per process.
+        seed: of everything.
+    """
+
+    steps: Positive = 1_000_000
+    seed: Count = 0
+    environment: str = "home"
+    policy: Literal["llarp", "lstm"] = "llarp"
+    num_envs: Positive = 128
+    backbone: BackboneOptions = BackboneOptions()
+    vision: VisionOptions = VisionOptions()
+    adapter: AdapterOptions = AdapterOptions()
+    tasks: TaskOptions = TaskOptions()
+    reward: RewardOptions = RewardOptions()
+    imitation: ImitationOptions = ImitationOptions()
+    ppo: PPOOptions = PPOOptions()
+    checkpoint: CheckpointOptions = CheckpointOptions()

@@ -1,0 +1,53 @@
+"""The two ways a command ends early, each as one line and one hint.
+
+`UsageProblem`: something the user typed or wrote (exit status 2).
+`LlarpError`: the work itself failed (exit status 1).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LlarpError(Exception):
+    """A failure reported as `error: <message>` and, where there is one, `hint: <hint>`.
+
+    Args:
+        message: one line, lower case, naming what is wrong and where it came from.
+        hint: what to type instead.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageProblem(LlarpError):
+    """The user's own mistake: a flag, a recipe key, a file, a missing package."""
+
+    exit_code = 2
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, listed_by: str | None = None) -> UsageProblem:
+    """The problem of a name that is not among the known ones, with the nearest one as a hint.
+
+    Args:
+        kind: what was looked up, e.g. "backbone".
+        name: what was typed.
+        known: the names that exist.
+        listed_by: a command that prints them all, e.g. "llarp plugins".
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    parts = []
+    if near:
+        parts.append(f"did you mean '{near[0]}'?")
+    if listed_by:
+        parts.append(f"`{listed_by}` lists them all")
+    elif not near or len(known) <= 8:
+        parts.append("known: " + ", ".join(known))
+    return UsageProblem(f"unknown {kind} '{name}'", "; ".join(parts))

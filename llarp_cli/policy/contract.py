@@ -1,0 +1,98 @@
+"""What a policy fulfils, and the episode fragments it learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One step's output for B rows.
+
+    Attributes:
+        actions: int64 [B].
+        log_probs: float32 [B], of the actions.
+        values: float32 [B].
+        logits: float32 [B, 70].
+    """
+
+    actions: Tensor
+    log_probs: Tensor
+    values: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """Whole episodes so far, packed: E episodes of `lengths` steps, S steps in all.
+
+    An episode that began in an earlier rollout is given from its first step, so that every policy
+    recomputes its own context with today's weights; only steps with `learned` count in a loss.
+
+    Attributes:
+        features: what `perceive` returned, [S, ...].
+        instructions: E texts.
+        lengths: E step counts.
+        previous_actions: int64 [S], the action before each step, -1 at an episode's first.
+        learned: bool [S].
+    """
+
+    features: Tensor
+    instructions: Sequence[str]
+    lengths: Sequence[int]
+    previous_actions: Tensor
+    learned: Tensor
+
+
+class Policy(Protocol):
+    """Anything that chooses skills from pictures and a sentence, and can be trained.
+
+    Also an `nn.Module` whose parameters are exactly what is trained and saved.
+
+    Attributes:
+        image_size: side of the pictures it wants.
+        num_actions: 70.
+    """
+
+    image_size: int
+    num_actions: int
+
+    def perceive(self, rgb: NDArray[np.uint8]) -> Tensor:
+        """Frozen features of pictures [B, H, W, 3], as the rollout buffer stores them: [B, ...]."""
+
+    def initial_state(self, rows: int) -> Any:
+        """Fresh rollout state for B rows, to be passed to every `act`, which changes it in place."""
+
+    def act(
+        self,
+        features: Tensor,
+        instructions: Sequence[str],
+        state: Any,
+        starts: NDArray[np.bool_],
+        previous_actions: NDArray[np.int64],
+        *,
+        deterministic: bool = False,
+        generator: Any = None,
+    ) -> Decision:
+        """Choose a skill in each of B rows, without gradient.
+
+        Args:
+            features: [B, ...] from `perceive`.
+            instructions: B texts.
+            starts: bool [B], rows where a new episode begins with this step.
+            previous_actions: int64 [B], -1 at an episode's first step.
+            generator: torch generator for sampling.
+        """
+
+    def rebuild(self, state: Any, fragments: Fragments) -> None:
+        """Set the rollout state of all rows from their episodes so far (E = rows, lengths may be 0),
+        after the weights changed or a run was resumed."""
+
+    def evaluate(self, fragments: Fragments) -> tuple[Tensor, Tensor]:
+        """Logits float32 [S, 70] and values float32 [S] of packed steps, with gradient."""

@@ -1,0 +1,107 @@
+"""Entry points by name: backbones, vision encoders and environments, imported only when chosen.
+
+The shipped plugins are found in the same way as anybody's. Names with a colon, such as
+`hf:ORG/NAME`, are the entry point before the colon with the rest as its argument.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from llarp_cli.errors import LlarpError, UsageProblem, unknown
+
+GROUPS = {"backbone": "llarp.backbones", "vision encoder": "llarp.vision", "environment": "llarp.environments"}
+"""What is looked up → its entry-point group."""
+
+OWN_DISTRIBUTION = "llarp"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An installed entry point, not yet imported.
+
+    Attributes:
+        name: what the user types.
+        kind: a key of GROUPS.
+        target: "module:object".
+        distribution, version: where it comes from.
+        shadowed: a shipped plugin of the same name is used in its place.
+    """
+
+    name: str
+    kind: str
+    target: str
+    distribution: str
+    version: str
+    shadowed: bool = False
+
+
+def plugins(kind: str) -> list[Plugin]:
+    """All installed plugins of a kind, by name, nothing imported.
+
+    `LLARP_PLUGINS=off` hides everything but the shipped ones; `LLARP_PLUGINS=a,b` admits those distributions.
+    """
+    admitted = os.environ.get("LLARP_PLUGINS")
+    found: dict[tuple[str, str, str], Plugin] = {}
+    for entry in metadata.entry_points(group=GROUPS[kind]):
+        distribution = entry.dist.name if entry.dist else "unknown"
+        own = distribution == OWN_DISTRIBUTION
+        if admitted is not None and not own and distribution not in admitted.split(","):
+            continue
+        version = entry.dist.version if entry.dist else "?"
+        found[entry.name, entry.value, distribution] = Plugin(entry.name, kind, entry.value, distribution, version)
+    shipped = {plugin.name for plugin in found.values() if plugin.distribution == OWN_DISTRIBUTION}
+    listed = [
+        Plugin(p.name, p.kind, p.target, p.distribution, p.version, shadowed=True)
+        if p.distribution != OWN_DISTRIBUTION and p.name in shipped
+        else p
+        for p in found.values()
+    ]
+    return sorted(listed, key=lambda p: (p.name, p.shadowed, p.distribution))
+
+
+def find(kind: str, name: str) -> Plugin:
+    """The plugin of that name.
+
+    Raises:
+        UsageProblem: there is none, or two distributions other than ours offer it.
+    """
+    stem = name.split(":", 1)[0]
+    listed = plugins(kind)
+    candidates = [p for p in listed if p.name == stem and not p.shadowed]
+    if not candidates:
+        raise unknown(kind, name, {p.name for p in listed}, listed_by="llarp plugins")
+    if len({p.target for p in candidates}) > 1:
+        rivals = " and ".join(sorted(p.distribution for p in candidates))
+        raise UsageProblem(
+            f"{kind} '{stem}' is offered by {rivals}",
+            f"uninstall one, or name the one to admit: LLARP_PLUGINS={candidates[0].distribution}",
+        )
+    return candidates[0]
+
+
+def load(kind: str, name: str) -> Any:
+    """Import and return what the plugin's entry point names.
+
+    Raises:
+        UsageProblem: no such plugin, or a package it needs is not installed.
+        LlarpError: the plugin itself fails on import.
+    """
+    plugin = find(kind, name)
+    module, _, attribute = plugin.target.partition(":")
+    where = f"{kind} '{plugin.name}' (plugin {plugin.distribution} {plugin.version})"
+    try:
+        value: Any = importlib.import_module(module)
+        for part in filter(None, attribute.split(".")):
+            value = getattr(value, part)
+        return value
+    except LlarpError:
+        raise
+    except ModuleNotFoundError as error:
+        raise UsageProblem(f"{where} needs the package '{error.name}'", f"pip install '{error.name}'") from error
+    except Exception as error:
+        raise LlarpError(f"{where} failed on import: {error!r}", "report it to the plugin's author") from error
