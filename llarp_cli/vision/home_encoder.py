@@ -1,0 +1,123 @@
+"""The network behind the `home` vision encoder, and its file format."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from llarp_cli.errors import UsageProblem
+
+FEATURES = 256
+RETRAIN = "llarp pretrain-vision --out FILE trains one; give it as vision.weights=FILE"
+
+
+class HomeNet(nn.Module):
+    """Convolutions from a picture to an 8 x 8 map of features (at 128 pixels).
+
+    Small objects are a handful of pixels wide, so the first two layers keep half and quarter resolution.
+    """
+
+    def __init__(self, channels: tuple[int, int, int, int, int] = (16, 32, 64, 96, 128)):
+        super().__init__()
+        c1, c2, c3, c4, c5 = channels
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, c1, 2, 2),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(c1, c2, 3, 2, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(c2, c3, 3, 2, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(c3, c4, 3, 1, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(c4, c5, 3, 2, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(c5, FEATURES, 1),
+        )
+        self.register_buffer("feature_mean", torch.zeros(FEATURES))
+        self.register_buffer("feature_std", torch.ones(FEATURES))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Feature map [B, 256, H/16, W/16] of pixels [B, 3, H, W] in [-1, 1]."""
+        return self.layers(pixels)
+
+    def pooled(self, feature_map: Tensor, tokens: int) -> Tensor:
+        """[B, K, 256]: the maximum over each of K equal squares, standardised on the training pictures."""
+        side = int(tokens**0.5)
+        cells = functional.adaptive_max_pool2d(feature_map, side).flatten(2).transpose(1, 2)
+        return (cells - self.feature_mean) / self.feature_std
+
+
+def to_pixels(rgb: NDArray[np.uint8] | Tensor, device: Any) -> Tensor:
+    """Pictures uint8 [B, H, W, 3] to float [B, 3, H, W] in [-1, 1], channels last in memory."""
+    pictures = torch.as_tensor(rgb, device=device).permute(0, 3, 1, 2)
+    return pictures.to(torch.float32, memory_format=torch.channels_last).mul_(2 / 255).sub_(1)
+
+
+class HomeEncoder:
+    """Frozen `HomeNet`; fulfils `VisionEncoder`."""
+
+    name = "home"
+    trained = None
+    feature_size = FEATURES
+
+    def __init__(self, net: HomeNet, weights: str, file_hash: str, renderer: str | None, image_size: int, tokens: int):
+        self._net = net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self._device = next(net.parameters()).device
+        self.weights = weights
+        self.hash = file_hash
+        self.renderer = renderer
+        self.image_size = image_size
+        self.tokens = tokens
+
+    @classmethod
+    def load(cls, weights: str, image_size: int, tokens: int, device: Any) -> HomeEncoder:
+        """From a safetensors file written by `save_encoder`, or "random".
+
+        Raises:
+            UsageProblem: no such file, or not an encoder of this kind.
+        """
+        net = HomeNet()
+        if weights == "random":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                net = HomeNet()
+            return cls(net.to(device), "random", "random", None, image_size, tokens)
+        path = Path(weights)
+        if not path.is_file():
+            raise UsageProblem(f"vision weights '{weights}' do not exist", RETRAIN)
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            net.load_state_dict(state)
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise UsageProblem(f"vision weights '{weights}' are not a home encoder's", RETRAIN) from error
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        shown = "shipped" if path.parent == Path(__file__).parent / "weights" else weights
+        return cls(net.to(device), shown, digest, metadata.get("renderer"), image_size, tokens)
+
+    @torch.no_grad()
+    def perceive(self, rgb: NDArray[np.uint8]) -> Tensor:
+        """Half-precision features [B, K, 256] of pictures [B, H, W, 3]."""
+        features = self._net.pooled(self._net(to_pixels(rgb, self._device)), self.tokens)
+        return features.to(torch.float16)
+
+
+def save_encoder(net: HomeNet, path: Path, *, renderer: str, report: dict[str, Any]) -> None:
+    """Write the encoder with the renderer's version and its accuracy report, whole or not at all."""
+    from safetensors.torch import save
+
+    metadata = {"format": "llarp-home-encoder-1", "renderer": renderer, "report": json.dumps(report)}
+    data = save({key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}, metadata)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    partial.replace(path)

@@ -1,0 +1,150 @@
+"""Labelled pictures of a home, from the places skills lead to: what the vision encoder learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llarp_cli.rearrangement.arrangements import arrange
+from llarp_cli.rearrangement.draws import Draws
+from llarp_cli.rearrangement.episodes import Task
+from llarp_cli.rearrangement.facts import Facts
+from llarp_cli.rearrangement.simulator import Simulator, World
+from llarp_cli.rearrangement.vocabulary import CATEGORIES, OPEN_JOINT, RECEPTACLES, SURFACES, TARGETS
+
+VISIBLE_PIXELS = 12
+"""An object with fewer pixels than this at 128 x 128 is neither there nor absent: it is left out of the loss."""
+
+NOTHING_ASKED = Task(family="none", slots={}, instruction="", wording="", required=(), goal={})
+
+
+@dataclass(frozen=True)
+class Views:
+    """N pictures and what is true of them.
+
+    Attributes:
+        rgb: uint8 [N, H, W, 3].
+        in_reach: float32 [N, 33], 1 where an instance of the category is visible and could be picked,
+            0 where none is within reach, -1 where one is but hardly visible.
+        held: int64 [N], the held category, 33 for none.
+        stands_at: float32 [N, 16], 1 for each navigation target whose standing pose the robot is in.
+        opened: float32 [N, 5], 1 open, 0 closed, -1 where the joint is not at hand.
+        largest: int32 [N, 33], pixels of the most visible instance in reach.
+        distance: float32 [N, 33], metres to that instance.
+    """
+
+    rgb: NDArray[np.uint8]
+    in_reach: NDArray[np.float32]
+    held: NDArray[np.int64]
+    stands_at: NDArray[np.float32]
+    opened: NDArray[np.float32]
+    largest: NDArray[np.int32]
+    distance: NDArray[np.float32]
+
+
+class ViewSampler:
+    """Robots that wander through homes, pick things up, drop them elsewhere and open what opens.
+
+    Args:
+        world: where.
+        scenes: names of the scenes to wander in.
+        homes: pictures per round.
+        image_size: side, pixels.
+        objects: in each home.
+        seed: same seed, same pictures.
+        rounds_per_home: rounds before a home is rearranged.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        scenes: Sequence[str],
+        homes: int,
+        image_size: int,
+        objects: int,
+        seed: int,
+        rounds_per_home: int = 16,
+    ):
+        self._world = world
+        self._scenes = scenes
+        self._image_size = image_size
+        self._objects = objects
+        self._seed = seed
+        self._rounds_per_home = rounds_per_home
+        self._simulator: Simulator = world.simulator(homes, objects)
+        self._stands = np.zeros((homes, len(TARGETS), 3))
+        self._random = np.random.default_rng(seed)
+        self._round = 0
+        self._arranged = 0
+
+    def sample(self) -> Views:
+        """The next round: one picture per home."""
+        simulator = self._simulator
+        homes = np.arange(simulator.homes)
+        due = homes if self._round == 0 else homes[homes % self._rounds_per_home == self._round % self._rounds_per_home]
+        for home in due:
+            self._rearrange(int(home))
+        self._round += 1
+        self._change_something(np.setdiff1d(homes, due))
+        return self._look()
+
+    def _rearrange(self, home: int) -> None:
+        draws = Draws("views", self._seed, self._arranged)
+        self._arranged += 1
+        scene = self._world.scene(self._scenes[draws.below(len(self._scenes))])
+        self._simulator.reset(home, arrange(NOTHING_ASKED, scene, self._world.sizes, self._objects, draws))
+        self._stands[home] = scene.stands * (1e-3, 1e-3, np.deg2rad(1e-3))
+
+    def _change_something(self, homes: NDArray[np.intp]) -> None:
+        simulator, random = self._simulator, self._random
+        chance = random.random(len(homes))
+        holding = simulator.held[homes] >= 0
+        dropping = homes[holding & (chance < 0.5)]
+        simulator.release(
+            dropping,
+            random.choice([RECEPTACLES.index(name) for name in SURFACES], len(dropping)),
+            random.uniform(-1, 1, (len(dropping), 2)),
+        )
+        grasping = homes[~holding & (chance < 0.5)]
+        present = (simulator.categories[grasping] >= 0).sum(1)
+        simulator.grasp(grasping, (random.random(len(grasping)) * present).astype(np.intp))
+        simulator.go_to(homes, random.integers(len(TARGETS), size=len(homes)))
+        moved = homes[random.random(len(homes)) < 0.2]
+        joints = random.integers(len(OPEN_JOINT), size=len(moved))
+        opened = random.random(len(moved)) < 0.5
+        simulator.set_joints(moved, joints, np.where(opened, np.take(OPEN_JOINT, joints), 0.0))
+
+    def _look(self) -> Views:
+        simulator = self._simulator
+        rgb = simulator.render(self._image_size).copy()
+        pixels = simulator.visible() * (128 / self._image_size) ** 2
+        facts = Facts.of(simulator)
+        count = simulator.homes
+        in_reach = np.zeros((count, len(CATEGORIES)), np.float32)
+        largest = np.zeros((count, len(CATEGORIES)), np.int32)
+        distance = np.full((count, len(CATEGORIES)), np.inf, np.float32)
+        away = np.hypot(
+            simulator.positions[..., 0] - simulator.robot[:, None, 0],
+            simulator.positions[..., 2] - simulator.robot[:, None, 1],
+        )
+        real = simulator.categories >= 0
+        real[np.arange(count), simulator.held] &= simulator.held < 0
+        for home, item in zip(*np.nonzero(real & facts.at_object), strict=True):
+            category = simulator.categories[home, item]
+            seen = int(pixels[home, item])
+            if seen >= largest[home, category]:
+                largest[home, category] = seen
+                distance[home, category] = away[home, item]
+            in_reach[home, category] = 1.0 if largest[home, category] >= VISIBLE_PIXELS else -1.0
+        held = np.where(
+            simulator.held >= 0, simulator.categories[np.arange(count), simulator.held], len(CATEGORIES)
+        ).astype(np.int64)
+        off = self._stands - simulator.robot[:, None]
+        turned = np.abs((off[..., 2] + np.pi) % (2 * np.pi) - np.pi)
+        stands_at = ((np.hypot(off[..., 0], off[..., 1]) < 0.1) & (turned < np.deg2rad(3))).astype(np.float32)
+        handles = facts.at_target[:, : len(OPEN_JOINT)] & (stands_at[:, : len(OPEN_JOINT)] > 0)
+        opened = np.where(handles, simulator.joints > 0.5 * np.array(OPEN_JOINT), -1).astype(np.float32)
+        return Views(rgb, in_reach, held, stands_at, opened, largest, distance)
