@@ -99,9 +99,10 @@ class Simulator(Protocol):
     def set_joints(self, homes: NDArray[np.intp], joints: NDArray[np.intp], values: NDArray[np.float64]) -> None:
         """Set one joint in each home; what lies in a drawer moves with it."""
 
-    def render(self, size: int) -> NDArray[np.uint8]:
+    def render(self, size: int, homes: NDArray[np.intp] | None = None) -> NDArray[np.uint8]:
         """The robots' camera pictures, uint8 [N, size, size, 3]; a buffer reused by the next call.
 
+        Given `homes`, only those are drawn (and counted in `visible`); the other rows are left as they were.
         Camera: 0.25 m ahead of the base, 1.2 m high, pitched down about 21.8°, hfov 90°.
         """
 
