@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from llarp_cli.home.primitives import BOX, CYLINDER, ROD, SPHERE, Colour, Rows, box, built, span
+from llarp_cli.home.primitives import CYLINDER, ROD, SPHERE, Colour, Rows, box, built, span
 
 HINGE: tuple[float, float, float] = (-0.40, 0.0, 0.33)
 """Where the fridge door's frame has its origin, in the fridge's frame: the left edge as seen from the front.
