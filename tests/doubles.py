@@ -1,0 +1,131 @@
+"""Small stand-ins, true to the contracts, for a language model and a vision encoder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from llarp_cli.backbones.contract import BackboneIdentity
+from llarp_cli.config import AdapterOptions, BackboneOptions, VisionOptions
+from llarp_cli.policy.contract import Policy
+
+
+@dataclass
+class FakePrefix:
+    """An instruction read by the recurrent network: its state after the last letter."""
+
+    length: int
+    state: Tensor
+
+
+class FakeCache:
+    """Rows of recurrent state."""
+
+    def __init__(self, rows: int, capacity: int, hidden_size: int):
+        self.states = torch.zeros(rows, hidden_size)
+        self.used = [0] * rows
+        self.capacity = capacity
+
+    def reset(self, rows: Sequence[int], prefixes: Sequence[FakePrefix]) -> None:
+        for row, prefix in zip(rows, prefixes, strict=True):
+            self.states[row] = prefix.state
+            self.used[row] = 0
+
+
+class FakeBackbone:
+    """A frozen random GRU in place of a language model: causal, and run one episode at a time."""
+
+    def __init__(self, options: BackboneOptions | None = None, seed: int = 0):
+        self.hidden_size, self.context_length, self.token_scale, self.vocabulary_size = 24, 300, 0.3, 128
+        self.device, self.dtype = torch.device("cpu"), torch.float32
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.words = nn.Embedding(128, 24).requires_grad_(False)
+            self.model = nn.GRU(24, 24).requires_grad_(False)
+        name = options.name if options else "fake"
+        self.identity = BackboneIdentity(name, (options and options.weights) or "random", None, self.weights_hash())
+
+    def tokenize(self, instructions: Sequence[str]) -> list[list[int]]:
+        return [[ord(letter) % 128 for letter in text] for text in instructions]
+
+    def encode(self, instructions: Sequence[str]) -> list[FakePrefix]:
+        with torch.no_grad():
+            return [
+                FakePrefix(len(ids), self.model(self.words(torch.tensor(ids)))[1][0])
+                for ids in self.tokenize(instructions)
+            ]
+
+    def forward(self, tokens: Tensor, lengths: Sequence[int], prefixes: Sequence[FakePrefix]) -> Tensor:
+        parts = tokens.split(list(lengths))
+        return torch.cat([self.model(part, p.state[None])[0] for part, p in zip(parts, prefixes, strict=True)])
+
+    def open_cache(self, rows: int, capacity: int) -> FakeCache:
+        return FakeCache(rows, capacity, self.hidden_size)
+
+    @torch.no_grad()
+    def extend(self, tokens: Tensor, lengths: Sequence[int], cache: FakeCache, rows: Sequence[int]) -> Tensor:
+        outputs = []
+        for row, part in zip(rows, tokens.split(list(lengths)), strict=True):
+            cache.used[row] += len(part)
+            assert cache.used[row] <= cache.capacity
+            output, state = self.model(part, cache.states[row][None])
+            cache.states[row] = state[0]
+            outputs.append(output)
+        return torch.cat(outputs)
+
+    def weights_hash(self) -> str:
+        digest = hashlib.sha256()
+        for parameter in (*self.words.parameters(), *self.model.parameters()):
+            digest.update(parameter.numpy().tobytes())
+        return digest.hexdigest()
+
+
+class FakeVisionModule(nn.Module):
+    """Pictures to features, trained."""
+
+    def __init__(self, tokens: int):
+        super().__init__()
+        self.linear = nn.Linear(3, tokens * 12)
+        self.tokens = tokens
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.linear(pictures.float().mean((1, 2)) / 255).unflatten(-1, (self.tokens, 12))
+
+
+class FakeEncoder:
+    """A fixed random projection of a picture's rows."""
+
+    def __init__(self, options: VisionOptions | None = None, tokens: int = 1, trained: bool = False):
+        options = options or VisionOptions(image_size=16, tokens=tokens)
+        self.name, self.weights, self.hash, self.renderer = options.name or "fake", "fixed", "abc", None
+        self.image_size, self.tokens, self.feature_size = options.image_size, options.tokens, 12
+        self.trained = FakeVisionModule(self.tokens) if trained else None
+        generator = torch.Generator().manual_seed(7)
+        self.projection = torch.randn(3 * self.image_size, self.tokens * 12, generator=generator)
+
+    def perceive(self, rgb) -> Tensor:
+        pictures = torch.from_numpy(rgb.copy())
+        if self.trained is not None:
+            return pictures
+        rows = pictures.float().mean(1).flatten(1) / 255
+        return (rows @ self.projection).unflatten(-1, (self.tokens, 12)).half()
+
+
+def make_policy(kind: str, tokens: int = 1, action_tokens: int = 0, trained_vision: bool = False) -> Policy:
+    """A small policy of a kind around the stand-ins, seeded."""
+    from llarp_cli.policy.llarp import LLaRPPolicy
+    from llarp_cli.policy.lstm import LSTMPolicy
+
+    options = AdapterOptions(hidden=32, decoder_hidden=32, action_tokens=action_tokens)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = FakeEncoder(tokens=tokens, trained=trained_vision)
+        policy = {"llarp": LLaRPPolicy, "lstm": LSTMPolicy}[kind](FakeBackbone(), encoder, options)
+        nn.init.normal_(
+            policy.adapter.decoder.mlp[-1].weight, std=0.02
+        )  # larger than training's, so that tests can see
+    return policy
