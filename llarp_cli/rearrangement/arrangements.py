@@ -1,0 +1,180 @@
+"""Where everything stands at the start of an episode: the task's objects and clutter, in a scene.
+
+Whole millimetres and millidegrees throughout, so that the same draws give the same arrangement on every
+machine. Objects stand apart on the open surfaces; those a task needs are also in view from where the robot
+stands before their surface.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.rearrangement.draws import Draws
+from llarp_cli.rearrangement.episodes import Arrangement, PlacedObject, Required, Task
+from llarp_cli.rearrangement.simulator import AssetSize, Scene
+from llarp_cli.rearrangement.vocabulary import ASSETS, CATEGORIES, JOINTS, RECEPTACLES, SURFACES, TARGETS
+
+FULL_TURN = 360_000
+GAP = 10
+"""Millimetres kept free between two footprints."""
+CAMERA_AHEAD, CAMERA_HEIGHT = 250, 1200
+"""Where the robot's camera is, millimetres from its base."""
+SECOND_INSTANCES = ("block", "cup")
+"""With 35 objects, a home has one object of every category and a second one of these."""
+
+_SCALE = 1_000_000
+_SPOTS = 12
+"""Spots tried on one surface before another is tried."""
+_ROUNDS = 30
+_FIRST_RECEPTACLE = len(TARGETS) - len(RECEPTACLES)
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """An object that has its place: asset and AssetSize, centre, whether the task needs it."""
+
+    asset: str
+    size: AssetSize
+    x: int
+    z: int
+    yaw: int
+    needed: bool
+
+
+class _Top:
+    """A surface being filled."""
+
+    def __init__(self, name: str, row: list[int], stand: list[int]):
+        self.name = name
+        self.x, self.height, self.z, heading, self.half_x, self.half_z, _ = row
+        self.cos, self.sin = turn(heading)
+        cos, sin = turn(stand[2])
+        self.camera = (_moved(stand[0], cos * CAMERA_AHEAD), _moved(stand[1], sin * CAMERA_AHEAD))
+        self.standing: list[_Standing] = []
+
+    def place(self, asset: str, size: AssetSize, needed: bool, draws: Draws) -> bool:
+        """Stand an object at a random free spot; false where none was found."""
+        free_x, free_z = self.half_x - size.radius, self.half_z - size.radius
+        if free_x < 0 or free_z < 0:
+            return False
+        for _ in range(_SPOTS):
+            u, v = draws.between(-free_x, free_x), draws.between(-free_z, free_z)
+            x = _moved(self.x, self.cos * u - self.sin * v)
+            z = _moved(self.z, self.sin * u + self.cos * v)
+            candidate = _Standing(asset, size, x, z, draws.below(FULL_TURN), needed)
+            if all(self._agree(candidate, other) for other in self.standing):
+                self.standing.append(candidate)
+                return True
+        return False
+
+    def _agree(self, one: _Standing, other: _Standing) -> bool:
+        reach = one.size.radius + other.size.radius + GAP
+        if (one.x - other.x) ** 2 + (one.z - other.z) ** 2 < reach * reach:
+            return False
+        return not (
+            (one.needed and self._hides(other, one)) or (other.needed and self._hides(one, other))
+        )
+
+    def _hides(self, front: _Standing, behind: _Standing) -> bool:
+        """Whether one object stands in the camera's line of sight to the middle of another.
+
+        The line counts as blocked within the front object's radius plus half the other's, below the front
+        object's top.
+        """
+        to_x, to_z = behind.x - self.camera[0], behind.z - self.camera[1]
+        by_x, by_z = front.x - self.camera[0], front.z - self.camera[1]
+        length = to_x * to_x + to_z * to_z
+        along = to_x * by_x + to_z * by_z
+        if not 0 < along < length:
+            return False
+        aside = to_x * by_z - to_z * by_x
+        width = front.size.radius + behind.size.radius // 2
+        if aside * aside > width * width * length:
+            return False
+        drop = CAMERA_HEIGHT - self.height - behind.size.height // 2
+        return (CAMERA_HEIGHT - self.height - front.size.height) * length < drop * along
+
+
+@lru_cache(maxsize=4096)
+def turn(heading: int) -> tuple[int, int]:
+    """Cosine and sine of a heading in millidegrees, in whole millionths."""
+    angle = math.radians(heading % FULL_TURN / 1000)
+    return round(math.cos(angle) * _SCALE), round(math.sin(angle) * _SCALE)
+
+
+def arrange(task: Task, scene: Scene, sizes: Mapping[str, AssetSize], objects: int, draws: Draws) -> Arrangement:
+    """An arrangement in which a task can be done and is not yet done.
+
+    Args:
+        task: what will be asked.
+        scene: where.
+        sizes: asset → size.
+        objects: how many objects in all; 35 is one of every category, a second block and a second cup. With
+            fewer, those the task needs and random others.
+        draws: where randomness comes from; the same draws give the same arrangement.
+
+    Raises:
+        UsageProblem: the task needs more objects than `objects`.
+        LlarpError: the scene's surfaces have no room for them.
+    """
+    if objects < len(task.required):
+        raise UsageProblem(
+            f"tasks.objects is {objects}, but a task of '{task.family}' needs {len(task.required)} objects",
+            f"set tasks.objects to {len(task.required)} or more",
+        )
+    stands = scene.stands.tolist()
+    tops = [
+        _Top(name, row, stands[_FIRST_RECEPTACLE + RECEPTACLES.index(name)])
+        for name, row in zip(SURFACES, scene.surfaces.tolist(), strict=True)
+    ]
+    for required in task.required:
+        asset = draws.choice(ASSETS[required.category])
+        _stand(asset, sizes[asset], _allowed(required, tops), True, scene, draws)
+    for category in _clutter(task, objects - len(task.required), draws):
+        asset = draws.choice(ASSETS[category])
+        _stand(asset, sizes[asset], tops, False, scene, draws)
+    placed = [
+        PlacedObject(one.asset, (one.x, top.height + one.size.rest_height, one.z), one.yaw, top.name)
+        for top in tops
+        for one in top.standing
+    ]
+    placed.sort(key=lambda one: (one.asset, one.position))
+    x, z = draws.choice(scene.starts.tolist())
+    joints = tuple(round(task.joints.get(name, 0.0) * 1000) for name in JOINTS)
+    return Arrangement(scene.name, tuple(placed), joints, (x, z, draws.below(FULL_TURN)))
+
+
+def _allowed(required: Required, tops: Sequence[_Top]) -> list[_Top]:
+    if required.receptacle is not None:
+        return [top for top in tops if top.name == required.receptacle]
+    return [top for top in tops if top.name not in required.avoid]
+
+
+def _clutter(task: Task, count: int, draws: Draws) -> list[str]:
+    """The categories of the objects beyond those the task needs."""
+    needed = {required.category for required in task.required}
+    others = [category for category in CATEGORIES if category not in needed and category not in task.unique]
+    chosen = draws.shuffled(others)[:count]
+    seconds = [category for category in SECOND_INSTANCES if category not in task.unique]
+    chosen += seconds[: count - len(chosen)]
+    while len(chosen) < count:
+        chosen.append(draws.choice(others))
+    return chosen
+
+
+def _stand(asset: str, size: AssetSize, tops: Sequence[_Top], needed: bool, scene: Scene, draws: Draws) -> None:
+    """Stand an object on one of the surfaces, each equally likely as long as it has room."""
+    for _ in range(_ROUNDS):
+        for top in draws.shuffled(tops):
+            if top.place(asset, size, needed, draws):
+                return
+    names = ", ".join(top.name for top in tops)
+    raise LlarpError(f"no room for {asset} on {names} in scene {scene.name}", "ask for fewer objects")
+
+
+def _moved(origin: int, scaled: int) -> int:
+    return origin + (scaled + _SCALE // 2) // _SCALE
