@@ -1,0 +1,303 @@
+"""What stands where: the plan of a home in whole millimetres and millidegrees, and the 34 released plans.
+
+A plan holds no pictures and no poses of the robot: `scenes.py` derives those from it. All arithmetic
+is on integers, so that a plan is the same on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+from llarp_cli.rearrangement.draws import Draws
+
+Point = tuple[int, int]
+Polygon = tuple[Point, ...]
+
+FULL_TURN = 360_000
+SCALE = 1_000_000
+"""Sines and cosines are whole millionths."""
+
+FOOTPRINTS: dict[str, tuple[int, int, int, int]] = {
+    "chair": (-250, 250, -250, 250),
+    "black table": (-750, 750, -480, 480),
+    "brown table": (-680, 680, -450, 450),
+    "TV stand": (-810, 810, -280, 280),
+    "sofa": (-925, 925, -450, 450),
+    "kitchen counter": (-1250, 1820, -340, 360),
+    "fridge": (-400, 400, -360, 430),
+    "lamp": (-190, 190, -190, 190),
+    "plant": (-340, 340, -300, 300),
+}
+"""Piece → the floor it covers in its own frame: low and high x, low and high z. Other pieces cover none."""
+
+MOVABLE: tuple[str, ...] = ("black table", "brown table", "TV stand", "sofa")
+"""The furniture that differs between the released plans."""
+
+STAND_OFF: dict[str, int] = {"chair": 900, "black table": 1000, "brown table": 1010, "TV stand": 1040, "sofa": 1130}
+"""Piece → how far along its local +z the robot stands, from its origin. Measured to leave the largest rectangle
+of its object area within reach and in view (`scenes.usable`)."""
+
+FRIDGE_LEFT, FRIDGE_RIGHT = (-1700, 20), (2270, 20)
+"""Where the fridge's origin is in the counter's frame, beyond its left or its right end."""
+
+ROBOT_RADIUS = 300
+WALL_THICKNESS = 100
+
+WALL_COLOURS = (
+    (0.90, 0.88, 0.82),
+    (0.84, 0.87, 0.84),
+    (0.86, 0.84, 0.88),
+    (0.93, 0.90, 0.80),
+    (0.80, 0.85, 0.90),
+    (0.90, 0.83, 0.78),
+    (0.82, 0.82, 0.80),
+    (0.94, 0.93, 0.91),
+    (0.78, 0.84, 0.78),
+    (0.88, 0.80, 0.70),
+)
+FLOOR_COLOURS = (
+    (0.66, 0.52, 0.36),
+    (0.60, 0.45, 0.31),
+    (0.74, 0.72, 0.68),
+    (0.56, 0.50, 0.46),
+    (0.70, 0.60, 0.46),
+    (0.62, 0.62, 0.58),
+    (0.52, 0.40, 0.30),
+    (0.76, 0.68, 0.56),
+)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One thing that stands or hangs in a home.
+
+    Attributes:
+        kind: a key of `furniture.FURNITURE`.
+        x, z: its origin, millimetres.
+        heading: of its local x axis, millidegrees from +x toward +z.
+    """
+
+    kind: str
+    x: int
+    z: int
+    heading: int
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A wall along a centre line, with doorways as (start, end) in millimetres from its first point."""
+
+    x0: int
+    z0: int
+    x1: int
+    z1: int
+    gaps: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The plan of a home.
+
+    Attributes:
+        name: of the scene.
+        room: x0, z0, x1, z1, the inside of the outer walls.
+        walls: the outer walls, then the inner ones.
+        outer: how many of them are outer.
+        pieces: furniture and decoration; of "kitchen counter", "fridge", "chair" and `MOVABLE` one each.
+        colours: of the outer walls, the inner walls and the floor.
+    """
+
+    name: str
+    room: tuple[int, int, int, int]
+    walls: tuple[Wall, ...]
+    outer: int
+    pieces: tuple[Piece, ...]
+    colours: tuple[tuple[float, float, float], ...]
+
+    def piece(self, kind: str) -> Piece:
+        """The first piece of a kind."""
+        return next(piece for piece in self.pieces if piece.kind == kind)
+
+
+@lru_cache(maxsize=4096)
+def turn(heading: int) -> Point:
+    """Cosine and sine of a heading in millidegrees, in whole millionths."""
+    angle = math.radians(heading % FULL_TURN / 1000)
+    return round(math.cos(angle) * SCALE), round(math.sin(angle) * SCALE)
+
+
+def world(piece: Piece, x: int, z: int) -> Point:
+    """A point of a piece's own frame in the home's frame."""
+    cos, sin = turn(piece.heading)
+    half = SCALE // 2
+    return piece.x + (cos * x - sin * z + half) // SCALE, piece.z + (sin * x + cos * z + half) // SCALE
+
+
+def rectangle(piece: Piece, x0: int, x1: int, z0: int, z1: int) -> Polygon:
+    """A rectangle of a piece's own frame, as its four corners in the home's frame."""
+    return world(piece, x0, z0), world(piece, x1, z0), world(piece, x1, z1), world(piece, x0, z1)
+
+
+def footprint(piece: Piece, margin: int = 0) -> Polygon | None:
+    """The floor a piece covers, widened by a margin; None where it covers none."""
+    if piece.kind not in FOOTPRINTS:
+        return None
+    x0, x1, z0, z1 = FOOTPRINTS[piece.kind]
+    return rectangle(piece, x0 - margin, x1 + margin, z0 - margin, z1 + margin)
+
+
+def solid_parts(wall: Wall) -> list[tuple[int, int]]:
+    """The stretches of a wall between its doorways, as (start, end) from its first point."""
+    length = abs(wall.x1 - wall.x0) + abs(wall.z1 - wall.z0)
+    starts = [0, *(end for _, end in wall.gaps)]
+    ends = [*(start for start, _ in wall.gaps), length]
+    return [(start, end) for start, end in zip(starts, ends, strict=True) if end > start]
+
+
+def wall_rectangles(wall: Wall) -> list[Polygon]:
+    """The floor a wall covers; walls run along x or along z."""
+    half = WALL_THICKNESS // 2
+    heading = 0 if wall.z1 == wall.z0 else 90_000
+    line = Piece("wall", min(wall.x0, wall.x1), min(wall.z0, wall.z1), heading)
+    return [rectangle(line, start, end, -half, half) for start, end in solid_parts(wall)]
+
+
+def overlap(first: Polygon, second: Polygon) -> bool:
+    """Whether two convex polygons share area (separating axes, exact)."""
+    for one, other in ((first, second), (second, first)):
+        for (ax, az), (bx, bz) in zip(one, (*one[1:], one[0]), strict=True):
+            nx, nz = bz - az, ax - bx
+            mine = [nx * x + nz * z for x, z in one]
+            theirs = [nx * x + nz * z for x, z in other]
+            if max(mine) <= min(theirs) or max(theirs) <= min(mine):
+                return False
+    return True
+
+
+def clear(polygon: Polygon, others: Iterable[Polygon]) -> bool:
+    """Whether a polygon overlaps none of the others."""
+    return not any(overlap(polygon, other) for other in others)
+
+
+def inside(polygon: Polygon, room: tuple[int, int, int, int]) -> bool:
+    """Whether a polygon lies in a room."""
+    x0, z0, x1, z1 = room
+    return all(x0 <= x <= x1 and z0 <= z <= z1 for x, z in polygon)
+
+
+def kitchen(x: int, z: int, heading: int, fridge: Point) -> tuple[Piece, Piece]:
+    """Counter and fridge, the fridge at `fridge` in the counter's frame."""
+    counter = Piece("kitchen counter", x, z, heading)
+    return counter, Piece("fridge", *world(counter, *fridge), heading)
+
+
+def kitchen_zone(counter: Piece, fridge: Piece) -> Polygon:
+    """The floor before counter and fridge that stays free for the robot and for open drawers."""
+    left = fridge.heading == counter.heading and world(counter, *FRIDGE_LEFT) == (fridge.x, fridge.z)
+    return rectangle(counter, *((-2120, 1840) if left else (-1270, 2690)), 360, 1640)
+
+
+def front_zone(piece: Piece) -> Polygon:
+    """The floor before a piece where the robot stands to use it."""
+    reach = STAND_OFF[piece.kind] + ROBOT_RADIUS + 50
+    return rectangle(piece, -ROBOT_RADIUS - 60, ROBOT_RADIUS + 60, FOOTPRINTS[piece.kind][3] + 1, reach)
+
+
+def outer_walls(room: tuple[int, int, int, int]) -> tuple[Wall, ...]:
+    """Four walls around a room."""
+    half = WALL_THICKNESS // 2
+    x0, z0, x1, z1 = room[0] - half, room[1] - half, room[2] + half, room[3] + half
+    return (
+        Wall(x0 - half, z0, x1 + half, z0),
+        Wall(x1, z0 + half, x1, z1 - half),
+        Wall(x0 - half, z1, x1 + half, z1),
+        Wall(x0, z0 + half, x0, z1 - half),
+    )
+
+
+_RELEASED_KITCHEN = {"v3_sc0": (578, 6687, FRIDGE_RIGHT), "v3_sc3": (-2154, 1948, FRIDGE_LEFT)}
+_RELEASED_ROOM = {"v3_sc0": (-2650, -1400, 4600, 8100), "v3_sc3": (-2600, -2000, 4600, 8150)}
+# In v3_sc0 the counter stands in the middle of the flat; behind it, where no furniture is, are walls.
+_RELEASED_WALLS = {"v3_sc0": (Wall(180, 4050, 180, 8100), Wall(-2650, 4100, 130, 4100)), "v3_sc3": ()}
+_RELEASED_VOID = {"v3_sc0": [((-2650, 4100), (180, 4100), (180, 8100), (-2650, 8100))], "v3_sc3": []}
+
+
+@lru_cache(maxsize=1)
+def _released_facts() -> dict[str, dict[str, tuple[int, int, int]]]:
+    """Scene → movable piece → centre x, z and heading of the long side of its object area.
+
+    Fitted to the object positions of the released episodes, good to a few centimetres; v3_sc3_staging_17 to 20 cm.
+    In v3_sc0_staging_01 two pieces are moved apart by 7 and 4 cm, so that they do not overlap.
+    """
+    return json.loads(resources.files("llarp_cli.home").joinpath("data/released_layouts.json").read_text())
+
+
+def released_names() -> tuple[str, ...]:
+    """The names of the released plans."""
+    return tuple(_released_facts())
+
+
+def released(name: str) -> Layout:
+    """A plan recovered from object positions in the released episodes.
+
+    Kitchen and the four movable pieces are where they were; which side of a piece is its front, the walls,
+    the chair and the decoration cannot be recovered and are made up.
+    """
+    house = name[:6]
+    room = _RELEASED_ROOM[house]
+    x, z, fridge = _RELEASED_KITCHEN[house]
+    counter, cold = kitchen(x, z, 270_000, fridge)
+    walls = (*outer_walls(room), *_RELEASED_WALLS[house])
+    fixed = [polygon for wall in walls for polygon in wall_rectangles(wall)]
+    fixed += [footprint(counter), footprint(cold)]
+    facts = _released_facts()[name]
+    pieces = [_faced(kind, facts, fixed) for kind in MOVABLE]
+    draws = Draws("released home", name)
+    taken = [*fixed, *map(footprint, pieces), *_RELEASED_VOID[house]]
+    zones = [kitchen_zone(counter, cold), *map(front_zone, pieces)]
+    pieces += _furnished(room, taken, zones, draws)
+    colours = (draws.choice(WALL_COLOURS), draws.choice(WALL_COLOURS), draws.choice(FLOOR_COLOURS))
+    return Layout(name, room, walls, 4, (counter, cold, *pieces), colours)
+
+
+def _faced(kind: str, facts: dict[str, tuple[int, int, int]], fixed: list[Polygon]) -> Piece:
+    """A movable piece, its front toward the side with more free floor."""
+    x, z, yaw = facts[kind]
+    others = [footprint(Piece(other, *facts[other])) for other in MOVABLE if other != kind]
+    blocked = [*fixed, *others]
+
+    def depth(piece: Piece) -> int:
+        front = FOOTPRINTS[piece.kind][3]
+        for reach in range(front + 100, front + 2600, 100):
+            if not clear(rectangle(piece, -400, 400, front + 1, reach), blocked):
+                return reach
+        return front + 2600
+
+    # The facts give the centre of the object area, which is 100 mm before a sofa's own.
+    ahead = -100 if kind == "sofa" else 0
+    sides = [Piece(kind, *world(Piece(kind, x, z, heading), 0, ahead), heading) for heading in (yaw, yaw + 180_000)]
+    return max(sides, key=depth)
+
+
+def _furnished(
+    room: tuple[int, int, int, int], taken: list[Polygon], zones: list[Polygon], draws: Draws
+) -> list[Piece]:
+    """A chair, a lamp and a plant where there is room for them."""
+    added: list[Piece] = []
+    for kind in ("chair", "lamp", "plant"):
+        for _ in range(400):
+            x, z = draws.between(room[0], room[2]), draws.between(room[1], room[3])
+            piece = Piece(kind, x, z, draws.below(4) * 90_000)
+            body = footprint(piece, 80)
+            reserved = [front_zone(piece)] if kind == "chair" else []
+            if all(inside(area, room) and clear(area, taken) for area in (body, *reserved)) and clear(body, zones):
+                added.append(piece)
+                taken.append(body)
+                zones.extend(reserved)
+                break
+    return added
