@@ -1,0 +1,172 @@
+"""Attention for packed tokens: the linears of a stock model see no padding, only attention does.
+
+A model whose attention implementation is `PACKED` is called with all tokens in one row, [1, S, D], a
+position for each, and `packed=` a `Pass`, which knows the sequences the tokens belong to and the keys
+and values that precede them. A token's slot among its sequence's keys is its position, so one rule
+serves everywhere: a query attends to the slots up to its own, within the layer's sliding window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+
+PACKED = "llarp_packed"
+
+
+class Layout:
+    """Where each of S packed tokens lies, for all layers of one call.
+
+    Args:
+        starts: slot of the first token of each of E sequences, i.e. how many tokens precede it.
+        lengths: tokens of each sequence, summing to S; 0 is allowed.
+        causal: a token sees the slots up to its own; False: all slots of its sequence.
+        width: slots per sequence (W); as many as are needed where left out.
+        queries: padded tokens per sequence (T); as many as are needed where left out.
+    """
+
+    def __init__(
+        self,
+        starts: Sequence[int],
+        lengths: Sequence[int],
+        device: torch.device,
+        *,
+        causal: bool = True,
+        width: int | None = None,
+        queries: int | None = None,
+    ):
+        counts = np.asarray(lengths, dtype=np.int64)
+        first = np.asarray(starts, dtype=np.int64)
+        self.sequences = len(counts)
+        self.queries = queries or int(counts.max())
+        self.width = width or int((first + counts).max())
+        self.device = device
+        self.row = np.repeat(np.arange(self.sequences), counts)
+        self.step = np.arange(len(self.row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self.slot = first[self.row] + self.step
+        self.full = bool((counts == self.queries).all())
+        self._first, self._ends, self._causal = first, first + counts, causal
+        self._masks: dict[int | None, Tensor] = {}
+        self._indices: dict[tuple[str, int], Tensor] = {}
+
+    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        """What is added to the scores [E, key heads, group, T, W], of shape [E, 1, 1, T, W]."""
+        if window not in self._masks:
+            # Padded queries repeat the last real one, so that no row is masked everywhere.
+            query = np.minimum(self._first[:, None] + np.arange(self.queries), self._ends[:, None] - 1)[:, :, None]
+            key = np.arange(self.width)
+            seen = (
+                key <= query
+                if self._causal
+                else np.broadcast_to(key < self._ends[:, None, None], query.shape[:2] + key.shape)
+            )
+            if window is not None:
+                seen = seen & (key > query - window)
+            mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), torch.finfo(dtype).min)
+            self._masks[window] = mask[:, None, None].to(self.device)
+        return self._masks[window]
+
+    def _index(self, kind: str, heads: int, row: np.ndarray, size: int, slot: np.ndarray) -> Tensor:
+        if (kind, heads) not in self._indices:
+            flat = (row[:, None] * heads + np.arange(heads)) * size + slot[:, None]
+            self._indices[kind, heads] = torch.from_numpy(flat.reshape(-1)).to(self.device)
+        return self._indices[kind, heads]
+
+    def query_index(self, heads: int) -> Tensor:
+        """int64 [S·heads]: where each token's heads lie in [E, heads, T] flattened."""
+        return self._index("query", heads, self.row, self.queries, self.step)
+
+    def key_index(self, heads: int) -> Tensor:
+        """int64 [S·heads]: where each token's heads lie in [E, heads, W] flattened."""
+        return self._index("key", heads, self.row, self.width, self.slot)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """[S, heads, D] → [E, heads, T, D]."""
+        _, heads, size = x.shape
+        if self.full:
+            return x.reshape(self.sequences, self.queries, heads, size).transpose(1, 2)
+        padded = x.new_zeros(self.sequences * heads * self.queries, size)
+        padded = padded.index_copy(0, self.query_index(heads), x.reshape(-1, size))
+        return padded.view(self.sequences, heads, self.queries, size)
+
+    def unpad(self, x: Tensor) -> Tensor:
+        """[E, heads, T, D] → [S, heads, D]."""
+        _, heads, _, size = x.shape
+        if self.full:
+            return x.transpose(1, 2).reshape(-1, heads, size)
+        return x.reshape(-1, size).index_select(0, self.query_index(heads)).view(-1, heads, size)
+
+
+class Pass:
+    """One call of the model. Subclasses say which keys and values precede the new ones.
+
+    Attributes:
+        layout: where the tokens lie.
+        windows: sliding windows the layers asked for.
+    """
+
+    def __init__(self, layout: Layout):
+        self.layout = layout
+        self.layer = 0
+        self.windows: set[int | None] = set()
+
+    def join(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """New keys and values [S, heads, D] of a layer → all of them [E, heads, W, D]."""
+        raise NotImplementedError
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float, softcap: float | None) -> Tensor:
+    """Softmax attention with grouped key heads, which are not repeated.
+
+    Plain products are faster than torch's fused kernels at these sizes on a CPU (a few queries, tens of keys).
+
+    Args:
+        query: [E, H, T, D].
+        key, value: [E, H / group, W, D].
+        mask: added to the scores, [E, 1, 1, T, W].
+
+    Returns:
+        [E, H, T, D].
+    """
+    sequences, heads, queries, size = query.shape
+    key_heads, width = key.shape[1], key.shape[2]
+    grouped = (query * scaling).reshape(sequences, key_heads, -1, size)
+    scores = grouped @ key.transpose(2, 3)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    scores = scores.view(sequences, key_heads, -1, queries, width) + mask
+    weights = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype)
+    return (weights.view(sequences, key_heads, -1, width) @ value).view(sequences, heads, queries, -1)
+
+
+def packed_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packed: Pass,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """The attention implementation that transformers calls in each layer, on [1, heads, S, D]."""
+    layout = packed.layout
+    layer = packed.layer
+    packed.layer += 1
+    packed.windows.add(sliding_window)
+    keys, values = packed.join(layer, key[0].transpose(0, 1), value[0].transpose(0, 1))
+    mask = layout.mask(sliding_window, query.dtype)
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    out = attend(layout.pad(query[0].transpose(0, 1)), keys, values, mask, scaling, softcap)
+    return layout.unpad(out)[None], None
+
+
+AttentionInterface.register(PACKED, packed_attention)

