@@ -1,0 +1,48 @@
+"""The learning curves of a run as a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("success", ("success_average",)),
+    ("return", ("return",)),
+    ("entropy", ("entropy",)),
+    ("loss", ("policy_loss", "value_loss")),
+)
+
+
+def draw_curves(metrics: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw success, return, entropy and losses over environment steps.
+
+    Args:
+        metrics: the lines of `metrics.jsonl`.
+        path: a .png file, replaced whole.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    begins = [
+        line["steps"] for before, line in zip(metrics, metrics[1:], strict=False) if before["stage"] != line["stage"]
+    ]
+    for axes, (title, names) in zip(figure.subplots(2, 2).flat, PANELS, strict=True):
+        for name in names:
+            points = [(line["steps"], line[name]) for line in metrics if line.get(name) is not None]
+            axes.plot([x for x, _ in points], [y for _, y in points], label=name.replace("_", " "))
+        for begin in begins:
+            axes.axvline(begin, color="grey", linestyle=":", linewidth=1)
+        if title == "success":
+            axes.set_ylim(-0.02, 1.02)
+        if len(names) > 1:
+            axes.legend(frameon=False)
+        axes.set_title(title)
+        axes.set_xlabel("environment steps")
+        axes.grid(alpha=0.25)
+    temporary = path.with_name(f".{path.name}.tmp")
+    figure.savefig(temporary, format="png", dpi=110)
+    os.replace(temporary, path)

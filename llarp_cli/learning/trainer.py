@@ -1,0 +1,348 @@
+"""A training run: collect, learn, report, save; imitation first where the recipe wants it, then PPO."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from llarp_cli.config import Recipe
+from llarp_cli.errors import LlarpError
+from llarp_cli.learning.checkpoint import (
+    load_counters,
+    load_tensors,
+    random_states,
+    restore_random_states,
+    save_tensors,
+)
+from llarp_cli.learning.clock import PARTS, Clock
+from llarp_cli.learning.curves import draw_curves
+from llarp_cli.learning.gae import explained_variance
+from llarp_cli.learning.imitation import expert_share, imitation_loss
+from llarp_cli.learning.learner import Learner, NotFinite
+from llarp_cli.learning.ppo import ppo_loss
+from llarp_cli.learning.progress import Progress
+from llarp_cli.learning.rollouts import Collector, Finished, Rollout
+from llarp_cli.learning.signals import StopSignals
+from llarp_cli.policy.contract import Policy
+from llarp_cli.runs import RunDirectory
+
+Stage = Literal["imitation", "ppo"]
+SavePolicy = Callable[[Policy, Recipe, Path], None]
+
+AVERAGED_EPISODES = 500
+"""The success that is shown, and by which `best` is chosen, is over at least the last so many episodes."""
+
+
+class SuccessAverage:
+    """Success over the latest episodes in which the policy acted, by whole updates."""
+
+    def __init__(self) -> None:
+        self.updates: deque[list[int]] = deque()
+
+    def add(self, episodes: int, successes: int) -> None:
+        self.updates.append([episodes, successes])
+        while sum(n for n, _ in self.updates) - self.updates[0][0] >= AVERAGED_EPISODES:
+            self.updates.popleft()
+
+    def value(self) -> float | None:
+        """None before the first episode ends."""
+        episodes = sum(n for n, _ in self.updates)
+        return sum(k for _, k in self.updates) / episodes if episodes else None
+
+
+class Trainer:
+    """Trains a policy in an environment as a recipe says, into a run directory.
+
+    Args:
+        recipe: fully resolved.
+        policy: its parameters are what is trained; already on the accelerator's device.
+        environment: this process's environments.
+        run: where to write; only the first process does.
+        accelerator: device and processes.
+        save_policy: writes the policy's part of a checkpoint into a directory.
+        below_float32: the policy computes in half precision (see `Learner.update`).
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        policy: Policy,
+        environment: Any,
+        run: RunDirectory,
+        accelerator: Accelerator,
+        *,
+        save_policy: SavePolicy,
+        below_float32: bool = False,
+    ):
+        self.recipe = recipe
+        self.policy = policy
+        self.run = run
+        self.accelerator = accelerator
+        self.save_policy = save_policy
+        self.below_float32 = below_float32
+        self.clock = Clock(accelerator.device)
+        # Each process samples its own actions; the order of minibatches may be the same.
+        seed = recipe.seed * 1_000_003 + accelerator.process_index
+        self.collector = Collector(policy, environment, device=accelerator.device, clock=self.clock, seed=seed)
+        self.learner = Learner(policy, accelerator, weight_decay=recipe.ppo.weight_decay, seed=recipe.seed)
+        self.steps = 0
+        self.updates = 0
+        self.success = SuccessAverage()
+        self.best: dict[str, float] = {"steps": 0, "success": -1.0}
+        self.saved_at: int | None = None
+        self.seconds = dict.fromkeys((*PARTS, "other"), 0.0)
+
+    @property
+    def steps_per_update(self) -> int:
+        return self.recipe.ppo.rollout_steps * self.recipe.num_envs * self.accelerator.num_processes
+
+    @property
+    def stage(self) -> Stage:
+        return "imitation" if self.steps < self.recipe.imitation.steps else "ppo"
+
+    def begin(self) -> None:
+        """Start from nothing."""
+        self.collector.reset()
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint whose weights the policy already has.
+
+        Raises:
+            UsageProblem: the checkpoint is damaged.
+        """
+        folder = checkpoint / "trainer"
+        counters = load_counters(folder / "counters.json")
+        own = load_tensors(folder / f"process-{self.accelerator.process_index}.pt")
+        self.learner.optimizer.load_state_dict(load_tensors(folder / "optimizer.pt"))
+        self.steps = self.saved_at = counters["steps"]
+        self.updates = counters["updates"]
+        self.best = counters["best"]
+        self.seconds = counters["seconds"]
+        self.success.updates.extend(counters["success"])
+        self.learner.random.bit_generator.state = counters["minibatch_order"]
+        self.collector.load_state_dict(own["collector"])
+        restore_random_states(own["random"])
+        if self.accelerator.is_main_process:
+            self.run.cut_metrics(self.steps)
+
+    def train(self) -> bool:
+        """Train until the recipe's steps are taken, or a signal asks to stop; either way the end is saved.
+
+        Returns:
+            whether the run is complete.
+
+        Raises:
+            LlarpError: a loss or gradient is no longer a number.
+        """
+        main = self.accelerator.is_main_process
+        log = self.run.path / "train.log" if main else None
+        progress = Progress(log, total=self.recipe.steps, done=self.steps)
+        due = self._next_checkpoint()
+        try:
+            with StopSignals() as signals:
+                while self.steps < self.recipe.steps:
+                    line = self._update()
+                    if main:
+                        self.run.append_metrics(line)
+                    progress.update(self.steps, line["stage"], line["success_average"])
+                    stopping = self._any(signals.requested)
+                    if stopping or self.steps >= due or self.steps >= self.recipe.steps:
+                        self._save()
+                        due = self._next_checkpoint()
+                    if stopping:
+                        break
+        finally:
+            progress.close()
+        return self.steps >= self.recipe.steps
+
+    def _update(self) -> dict[str, Any]:
+        """Collect one rollout and learn from it; the line of `metrics.jsonl`."""
+        begun = perf_counter()
+        stage = self.stage
+        self.clock.read()
+        if stage == "imitation":
+            options = self.recipe.imitation
+            share = expert_share(self.steps, options.steps, options.expert_acts_until)
+            rollout = self.collector.collect(self.recipe.ppo.rollout_steps, expert=True, expert_share=share)
+        else:
+            rollout = self.collector.collect(self.recipe.ppo.rollout_steps)
+        with self.clock("update"):
+            figures = self._learn(rollout, stage)
+        self.collector.rebuild()
+        self.steps += self.steps_per_update
+        self.updates += 1
+
+        seconds = self.clock.read()
+        elapsed = perf_counter() - begun
+        seconds["other"] = elapsed - sum(seconds.values())
+        for part, value in seconds.items():
+            self.seconds[part] += value
+        return {
+            "steps": self.steps,
+            "update": self.updates,
+            "stage": stage,
+            **self._outcomes(rollout.finished),
+            **figures,
+            "seconds": {part: round(value, 4) for part, value in seconds.items()},
+            "steps_per_second": round(self.steps_per_update / elapsed, 1),
+        }
+
+    def _learn(self, rollout: Rollout, stage: Stage) -> dict[str, float]:
+        ppo = self.recipe.ppo
+        # Imitation regresses values to what was really earned; PPO trades that off against variance.
+        gae_lambda = ppo.gae_lambda if stage == "ppo" else 1.0
+        gained, returns = rollout.targets(gamma=ppo.gamma, gae_lambda=gae_lambda, reward_scale=ppo.reward_scale)
+        variance = explained_variance(rollout.values, returns)
+        if ppo.normalize_advantages:
+            gained = self._normalized(gained)
+        gained, returns = gained.flatten(), returns.flatten()
+        lr = self._learning_rate(stage)
+
+        try:
+            if stage == "imitation":
+                options = self.recipe.imitation
+                labels = rollout.labels.flatten()
+                figures = self.learner.update(
+                    rollout,
+                    lambda logits, values, steps: imitation_loss(
+                        logits,
+                        values,
+                        labels=labels[steps],
+                        returns=returns[steps],
+                        value_coefficient=options.value_coefficient,
+                    ),
+                    lr=lr,
+                    epochs=options.epochs,
+                    minibatches=options.minibatches,
+                    max_grad_norm=options.max_grad_norm,
+                )
+            else:
+                actions = rollout.actions[rollout.kept :]
+                log_probs, values_then = rollout.log_probs.view(-1), rollout.values.view(-1)
+                figures = self.learner.update(
+                    rollout,
+                    lambda logits, values, steps: ppo_loss(
+                        logits,
+                        values,
+                        actions=actions[steps],
+                        old_log_probs=log_probs[steps],
+                        old_values=values_then[steps],
+                        advantages=gained[steps],
+                        returns=returns[steps],
+                        clip=ppo.clip,
+                        clip_value=ppo.clip_value,
+                        value_coefficient=ppo.value_coefficient,
+                        entropy_coefficient=ppo.entropy_coefficient,
+                    ),
+                    lr=lr,
+                    epochs=ppo.epochs,
+                    minibatches=ppo.minibatches,
+                    max_grad_norm=ppo.max_grad_norm,
+                    recompute=self.below_float32,
+                )
+        except NotFinite as error:
+            good = self.run.checkpoint(self.saved_at) if self.saved_at is not None else None
+            raise LlarpError(
+                f"training failed after {self.steps:,} steps ({stage}): {error.message}; "
+                + (f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"),
+                "try a smaller learning rate, e.g. "
+                + ("imitation.lr=" if stage == "imitation" else "ppo.lr=")
+                + f"{lr / 3:.1g}",
+            ) from error
+        return {**figures, "explained_variance": None if variance != variance else variance, "lr": lr}
+
+    def _learning_rate(self, stage: Stage) -> float:
+        begin, end = (
+            (0, self.recipe.imitation.steps)
+            if stage == "imitation"
+            else (
+                self.recipe.imitation.steps,
+                self.recipe.steps,
+            )
+        )
+        lr = self.recipe.imitation.lr if stage == "imitation" else self.recipe.ppo.lr
+        if self.recipe.ppo.lr_schedule == "constant":
+            return lr
+        return lr * (1 - (self.steps - begin) / (end - begin))
+
+    def _normalized(self, gained: torch.Tensor) -> torch.Tensor:
+        """Zero mean and unit variance over the steps of all processes."""
+        sums = self.learner.total(torch.stack([gained.new_tensor(gained.numel()), gained.sum(), gained.square().sum()]))
+        mean = sums[1] / sums[0]
+        deviation = (sums[2] / sums[0] - mean.square()).clamp(min=0).sqrt()
+        return (gained - mean) / (deviation + 1e-8)
+
+    def _outcomes(self, finished: list[Finished]) -> dict[str, Any]:
+        """What came of the episodes that ended, in all processes; null where none did."""
+        everywhere = gather_object(finished)
+        own = [episode for episode in everywhere if not episode.by_expert]
+        self.success.add(len(own), sum(episode.success for episode in own))
+        families = sorted({episode.family for episode in own})
+
+        def mean(values: list[float]) -> float | None:
+            return sum(values) / len(values) if values else None
+
+        steps = sum(episode.length for episode in own)
+        return {
+            "episodes": len(own),
+            "expert_episodes": len(everywhere) - len(own),
+            "success": mean([episode.success for episode in own]),
+            "success_average": self.success.value(),
+            "success_by_family": {f: mean([e.success for e in own if e.family == f]) for f in families},
+            "return": mean([episode.total_reward for episode in own]),
+            "length": mean([episode.length for episode in own]),
+            "invalid_skills": sum(episode.invalid_skills for episode in own) / steps if steps else None,
+        }
+
+    def _any(self, flag: bool) -> bool:
+        """Whether any process says so; all must stop at the same update."""
+        return bool(self.learner.total(torch.tensor(float(flag), device=self.accelerator.device)))
+
+    def _next_checkpoint(self) -> int:
+        every = self.recipe.checkpoint.every
+        return (self.steps // every + 1) * every
+
+    def _save(self) -> None:
+        """Write a checkpoint; every process adds its own part, the first puts it in place."""
+        if self.saved_at == self.steps:
+            return
+        staging = self.run.staging(self.steps)
+        main = self.accelerator.is_main_process
+        if main:
+            self.run.open_staging(self.steps)
+        self.accelerator.wait_for_everyone()
+        folder = staging / "trainer"
+        save_tensors(
+            {"collector": self.collector.state_dict(), "random": random_states()},
+            folder / f"process-{self.accelerator.process_index}.pt",
+        )
+        self.accelerator.wait_for_everyone()
+        success = self.success.value()
+        if success is not None and success >= self.best["success"]:
+            self.best = {"steps": self.steps, "success": success}
+        elif self.best["steps"] == 0:
+            self.best["steps"] = self.steps
+        self.saved_at = self.steps
+        if main:
+            save_tensors(self.learner.optimizer.state_dict(), folder / "optimizer.pt")
+            counters = {
+                "steps": self.steps,
+                "updates": self.updates,
+                "best": self.best,
+                "seconds": self.seconds,
+                "success": list(self.success.updates),
+                "minibatch_order": self.learner.random.bit_generator.state,
+            }
+            (folder / "counters.json").write_text(json.dumps(counters, indent=2) + "\n", encoding="utf-8")
+            self.save_policy(self.policy, self.recipe, staging)
+            self.run.publish(self.steps, best=self.best["steps"], keep=self.recipe.checkpoint.keep)
+            draw_curves(self.run.read_metrics(), self.run.path / "curves.png")
+        self.accelerator.wait_for_everyone()
