@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.rearrangement.draws import Draws
@@ -27,21 +27,20 @@ SECOND_INSTANCES = ("block", "cup")
 """With 35 objects, a home has one object of every category and a second one of these."""
 
 _SCALE = 1_000_000
-_SPOTS = 12
+_SPOTS = 8
 """Spots tried on one surface before another is tried."""
 _ROUNDS = 30
 _FIRST_RECEPTACLE = len(TARGETS) - len(RECEPTACLES)
 
 
-@dataclass(frozen=True)
-class _Standing:
-    """An object that has its place: asset and AssetSize, centre, whether the task needs it."""
+class _Standing(NamedTuple):
+    """An object that has its place: its asset, footprint and height, its centre, whether the task needs it."""
 
     asset: str
-    size: AssetSize
+    radius: int
+    tall: int
     x: int
     z: int
-    yaw: int
     needed: bool
 
 
@@ -58,26 +57,29 @@ class _Top:
 
     def place(self, asset: str, size: AssetSize, needed: bool, draws: Draws) -> bool:
         """Stand an object at a random free spot; false where none was found."""
-        free_x, free_z = self.half_x - size.radius, self.half_z - size.radius
-        if free_x < 0 or free_z < 0:
-            return False
+        # The rectangle holds origins, and the top goes on beyond it: a large thing in a small sink may overhang.
+        free_x = max(self.half_x - size.radius, self.half_x // 4)
+        free_z = max(self.half_z - size.radius, self.half_z // 4)
         for _ in range(_SPOTS):
-            u, v = draws.between(-free_x, free_x), draws.between(-free_z, free_z)
+            u, v = draws.below(2 * free_x + 1) - free_x, draws.below(2 * free_z + 1) - free_z
             x = _moved(self.x, self.cos * u - self.sin * v)
             z = _moved(self.z, self.sin * u + self.cos * v)
-            candidate = _Standing(asset, size, x, z, draws.below(FULL_TURN), needed)
-            if all(self._agree(candidate, other) for other in self.standing):
-                self.standing.append(candidate)
+            one = _Standing(asset, size.radius, size.height, x, z, needed)
+            if self._apart(one) and self._in_view(one):
+                self.standing.append(one)
                 return True
         return False
 
-    def _agree(self, one: _Standing, other: _Standing) -> bool:
-        reach = one.size.radius + other.size.radius + GAP
-        if (one.x - other.x) ** 2 + (one.z - other.z) ** 2 < reach * reach:
-            return False
-        return not (
-            (one.needed and self._hides(other, one)) or (other.needed and self._hides(one, other))
-        )
+    def _apart(self, one: _Standing) -> bool:
+        reach, x, z = one.radius + GAP, one.x, one.z
+        return all((x - other.x) ** 2 + (z - other.z) ** 2 >= (reach + other.radius) ** 2 for other in self.standing)
+
+    def _in_view(self, one: _Standing) -> bool:
+        """Whether it neither hides what the task needs, nor is needed and hidden."""
+        for other in self.standing:
+            if (one.needed and self._hides(other, one)) or (other.needed and self._hides(one, other)):
+                return False
+        return True
 
     def _hides(self, front: _Standing, behind: _Standing) -> bool:
         """Whether one object stands in the camera's line of sight to the middle of another.
@@ -92,11 +94,11 @@ class _Top:
         if not 0 < along < length:
             return False
         aside = to_x * by_z - to_z * by_x
-        width = front.size.radius + behind.size.radius // 2
+        width = front.radius + behind.radius // 2
         if aside * aside > width * width * length:
             return False
-        drop = CAMERA_HEIGHT - self.height - behind.size.height // 2
-        return (CAMERA_HEIGHT - self.height - front.size.height) * length < drop * along
+        drop = CAMERA_HEIGHT - self.height - behind.tall // 2
+        return (CAMERA_HEIGHT - self.height - front.tall) * length < drop * along
 
 
 @lru_cache(maxsize=4096)
@@ -137,15 +139,15 @@ def arrange(task: Task, scene: Scene, sizes: Mapping[str, AssetSize], objects: i
     for category in _clutter(task, objects - len(task.required), draws):
         asset = draws.choice(ASSETS[category])
         _stand(asset, sizes[asset], tops, False, scene, draws)
-    placed = [
-        PlacedObject(one.asset, (one.x, top.height + one.size.rest_height, one.z), one.yaw, top.name)
+    standing = sorted(
+        (one.asset, one.x, top.height + sizes[one.asset].rest_height, one.z, top.name)
         for top in tops
         for one in top.standing
-    ]
-    placed.sort(key=lambda one: (one.asset, one.position))
+    )
+    placed = tuple(PlacedObject(asset, (x, y, z), draws.below(FULL_TURN), name) for asset, x, y, z, name in standing)
     x, z = draws.choice(scene.starts.tolist())
     joints = tuple(round(task.joints.get(name, 0.0) * 1000) for name in JOINTS)
-    return Arrangement(scene.name, tuple(placed), joints, (x, z, draws.below(FULL_TURN)))
+    return Arrangement(scene.name, placed, joints, (x, z, draws.below(FULL_TURN)))
 
 
 def _allowed(required: Required, tops: Sequence[_Top]) -> list[_Top]:
@@ -169,8 +171,9 @@ def _clutter(task: Task, count: int, draws: Draws) -> list[str]:
 def _stand(asset: str, size: AssetSize, tops: Sequence[_Top], needed: bool, scene: Scene, draws: Draws) -> None:
     """Stand an object on one of the surfaces, each equally likely as long as it has room."""
     for _ in range(_ROUNDS):
-        for top in draws.shuffled(tops):
-            if top.place(asset, size, needed, draws):
+        untried = list(tops)
+        while untried:
+            if untried.pop(draws.below(len(untried))).place(asset, size, needed, draws):
                 return
     names = ", ".join(top.name for top in tops)
     raise LlarpError(f"no room for {asset} on {names} in scene {scene.name}", "ask for fewer objects")

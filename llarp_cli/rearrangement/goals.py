@@ -277,7 +277,7 @@ def _predicate(text: str, bound: Mapping[str, str], where: str) -> Predicate:
     kinds = _ARGUMENTS[name]
     if len(arguments) != len(kinds):
         raise UsageProblem(f"{where}: {name} takes {len(kinds)} argument(s), got {len(arguments)} in {_shown(text)}")
-    for argument, kind in zip(arguments, kinds):
+    for argument, kind in zip(arguments, kinds, strict=True):
         if argument in bound and kind in ("object", "place"):
             continue
         if kind == "object":
@@ -304,7 +304,7 @@ def _emit(
     depth, count = 1, 0
     names = [name for name, _ in goal.inputs]
     for objects in _bindings([instances.get(category, []) for _, category in goal.inputs]):
-        needed = _emit_body(goal, {**binding, **dict(zip(names, objects))}, instances, program)
+        needed = _emit_body(goal, {**binding, **dict(zip(names, objects, strict=True))}, instances, program)
         depth = max(depth, count + needed)
         count += 1
     program.append((_OR if goal.quantifier == "EXISTS" else _AND, count, 0))

@@ -1,0 +1,245 @@
+"""The splits: which families, sentences and homes an episode is drawn from, and the episodes themselves.
+
+A training set has no end and is never stored: episode i is made from (split, seed, i). An evaluation split is
+100 fixed episodes; for the home they ship with the package, elsewhere they are made anew, always the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+
+from llarp_cli.config import TaskOptions
+from llarp_cli.errors import UsageProblem, unknown
+from llarp_cli.rearrangement.arrangements import arrange
+from llarp_cli.rearrangement.draws import Draws
+from llarp_cli.rearrangement.episode_files import read_episodes
+from llarp_cli.rearrangement.episodes import Episode, Task
+from llarp_cli.rearrangement.simulator import World
+from llarp_cli.rearrangement.tasks import FAMILIES, make_task
+
+SPLIT_SIZE = 100
+"""Episodes of an evaluation split."""
+OBJECTS = 35
+"""Objects in a home of an evaluation split."""
+FIRST_HOMES = 100
+"""The evaluation split "train" stays within this many training homes, so that every run has seen them."""
+UNSEEN_HOMES = 1_000_000_000
+"""Training homes from this index on are never trained in."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where a split's episodes come from.
+
+    Attributes:
+        description: one line.
+        families: in the order in which they take turns.
+        wordings: as for `make_task`.
+        homes: "train", "unseen" (procedural like those, never trained in) or "test".
+        training: whether one may train on it.
+    """
+
+    description: str
+    families: tuple[str, ...]
+    wordings: str
+    homes: str
+    training: bool = False
+
+
+_TRAINED = ("move", "fetch", "put_away", "two_objects")
+
+SPLITS: dict[str, Split] = {
+    "train": Split("training homes and sentences, episodes never trained on", _TRAINED, "train", "train", True),
+    "train_validation": Split("homes like the training ones, never trained in", _TRAINED, "train", "unseen"),
+    "new_scenes": Split("unseen homes", _TRAINED, "train", "test"),
+    "rephrasing": Split("unseen homes, held-out sentences", _TRAINED, "held_out", "test"),
+    "synonyms": Split("unseen homes, surfaces by names never trained on", _TRAINED, "synonyms", "test"),
+}
+"""Name → split, in the order of every table."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "paraphrastic": ("rephrasing",),
+    "all": ("new_scenes", "rephrasing"),
+}
+"""Name → the splits it stands for, as in the paper."""
+
+
+def find_split(name: str) -> Split:
+    """The split of that name.
+
+    Raises:
+        UsageProblem: there is none.
+    """
+    if name not in SPLITS:
+        raise unknown("split", name, [*SPLITS, *GROUPS])
+    return SPLITS[name]
+
+
+def training_task(
+    split: str, index: int, families: Sequence[str] = (), categories: Sequence[str] = (), seed: int = 0
+) -> Task:
+    """Task `index` of a training split, rebuilt from its number.
+
+    Args:
+        split: a training split.
+        index: from 0 on, without end.
+        families: draw from these, evenly; empty for all the split has.
+        categories: name only these; empty for all.
+        seed: another seed is another training set.
+
+    Raises:
+        UsageProblem: split, family or categories will not do.
+    """
+    return _training_task(split, _training_families(split, families), categories, Draws("train", split, seed, index))
+
+
+class TrainingEpisodes:
+    """The training episodes of a process, one after the other, without end.
+
+    Args:
+        world: where they take place.
+        tasks: split, families, categories, objects and homes.
+        seed: of the training set.
+        start: index of the first.
+        stride: from one index to the next; ranks and workers take turns by start and stride.
+
+    Attributes:
+        position: index of the next episode; set it to resume.
+
+    Raises:
+        UsageProblem: split, families or categories will not do.
+    """
+
+    def __init__(self, world: World, tasks: TaskOptions, seed: int, start: int = 0, stride: int = 1):
+        self._world, self._tasks, self._seed, self._stride = world, tasks, seed, stride
+        self._families = _training_families(tasks.split, tasks.families)
+        self.position = start
+        for family in self._families:  # said now, not in the middle of a run
+            make_task(family, Draws("check"), categories=tasks.categories)
+
+    def __call__(self) -> Episode:
+        """The next episode."""
+        index, tasks = self.position, self._tasks
+        draws = Draws("train", tasks.split, self._seed, index)
+        task = _training_task(tasks.split, self._families, tasks.categories, draws)
+        home = self._world.train_scene(draws.below(tasks.homes))
+        episode = _episode(self._world, f"{tasks.split}-{index}", tasks.split, task, home, tasks.objects, draws)
+        self.position += self._stride
+        return episode
+
+
+class EpisodeList:
+    """Given episodes, each once.
+
+    Args:
+        episodes: in order.
+    """
+
+    def __init__(self, episodes: Sequence[Episode]):
+        self._left = iter(episodes)
+
+    def __call__(self) -> Episode | None:
+        """The next episode; None when there are no more."""
+        return next(self._left, None)
+
+
+def split_episodes(world: World, split: str, families: Sequence[str] | None = None) -> list[Episode]:
+    """The 100 fixed episodes of an evaluation split.
+
+    Args:
+        world: where they take place.
+        split: its name.
+        families: only the episodes of these families.
+
+    Raises:
+        UsageProblem: split or families are not known.
+    """
+    found = find_split(split)
+    chosen = _chosen(split, found, families)
+    shipped = resources.files("llarp_cli.rearrangement").joinpath(f"data/{world.name}/{split}.jsonl.gz")
+    if shipped.is_file():
+        with resources.as_file(shipped) as path:
+            episodes = read_episodes(path)
+    else:
+        episodes = fixed_episodes(world, split)
+    return [episode for episode in episodes if episode.family in chosen]
+
+
+def fixed_episodes(world: World, split: str) -> list[Episode]:
+    """The fixed episodes of an evaluation split, made anew."""
+    return list(_made(world, split, SPLIT_SIZE, find_split(split).families, "fixed", f"{split}-{{:04d}}"))
+
+
+def generate(
+    world: World, split: str, count: int, seed: int = 0, families: Sequence[str] | None = None
+) -> Iterator[Episode]:
+    """More episodes of a split's kind; none is one of the fixed ones.
+
+    Args:
+        world: where they take place.
+        split: its name.
+        count: how many.
+        seed: another seed gives others.
+        families: of these families, in turn; all of the split's where left out.
+
+    Raises:
+        UsageProblem: split or families are not known.
+    """
+    chosen = _chosen(split, find_split(split), families)
+    return _made(world, split, count, chosen, f"generated {seed}", f"{split}-{seed}-{{:05d}}")
+
+
+def fingerprint(tasks: Sequence[Task]) -> str:
+    """SHA-256 of tasks, in hexadecimal: of whole numbers and text alone, the same on every machine."""
+    digest = hashlib.sha256()
+    for task in tasks:
+        digest.update(json.dumps(asdict(task), sort_keys=True, ensure_ascii=False).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _chosen(split: str, found: Split, families: Sequence[str] | None) -> tuple[str, ...]:
+    """The families asked for, all of which the split must have."""
+    for family in families or ():
+        if family not in FAMILIES:
+            raise unknown("family", family, FAMILIES)
+        if family not in found.families:
+            raise UsageProblem(f"split '{split}' has no family '{family}'", f"it has {', '.join(found.families)}")
+    return tuple(families) if families else found.families
+
+
+def _training_families(split: str, families: Sequence[str]) -> tuple[str, ...]:
+    found = find_split(split)
+    if not found.training:
+        known = ", ".join(name for name, one in SPLITS.items() if one.training)
+        raise UsageProblem(f"split '{split}' is for evaluation only", f"train on {known}")
+    return _chosen(split, found, families)
+
+
+def _training_task(split: str, families: Sequence[str], categories: Sequence[str], draws: Draws) -> Task:
+    return make_task(draws.choice(families), draws, SPLITS[split].wordings, categories)
+
+
+def _made(world: World, split: str, count: int, families: Sequence[str], key: str, ids: str) -> Iterator[Episode]:
+    found = SPLITS[split]
+    for i in range(count):
+        draws = Draws(key, split, i)
+        task = make_task(families[i % len(families)], draws, found.wordings)
+        home = _home(world, found.homes, i // len(families), draws)
+        yield _episode(world, ids.format(i), split, task, home, OBJECTS, draws)
+
+
+def _home(world: World, homes: str, turn: int, draws: Draws) -> str:
+    """A home's name; test homes take turns."""
+    if homes == "test":
+        names = world.test_scenes()
+        return names[turn % len(names)]
+    return world.train_scene(draws.below(FIRST_HOMES) + (UNSEEN_HOMES if homes == "unseen" else 0))
+
+
+def _episode(world: World, name: str, split: str, task: Task, home: str, objects: int, draws: Draws) -> Episode:
+    arrangement = arrange(task, world.scene(home), world.sizes, objects, draws)
+    return Episode(name, split, task.family, task.instruction, task.slots, task.goal, arrangement)
