@@ -50,4 +50,12 @@ def unknown(kind: str, name: str, known: Iterable[str], *, listed_by: str | None
         parts.append(f"`{listed_by}` lists them all")
     elif not near or len(known) <= 8:
         parts.append("known: " + ", ".join(known))
-    return UsageProblem(f"unknown {kind} '{name}'", "; ".join(parts))
+    return UsageProblem(f"unknown {kind} '{name}'", " ".join(parts))
+
+
+class SeveralProblems(UsageProblem):
+    """Mistakes found together, each reported as its own error and hint."""
+
+    def __init__(self, problems: Iterable[UsageProblem]):
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problem.message for problem in self.problems))

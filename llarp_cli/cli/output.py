@@ -1,0 +1,59 @@
+"""Answers that go into files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llarp_cli.errors import UsageProblem
+
+
+class OutputFile(click.Path):
+    """A file to be written: its folder must exist, before any work is done."""
+
+    def __init__(self, suffix: str):
+        super().__init__(dir_okay=False, path_type=Path)
+        self.suffix = suffix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        flag = param.opts[0] if param else ""
+        if path.suffix.lower() != self.suffix:
+            raise UsageProblem(
+                f"{flag} '{path}' does not end in {self.suffix}", f"write {flag} {path.stem}{self.suffix}"
+            )
+        if path.is_dir():
+            raise UsageProblem(f"{flag} '{path}' is a directory", f"write {flag} {path / ('out' + self.suffix)}")
+        if not path.parent.is_dir():
+            raise UsageProblem(f"{flag} '{path}': there is no folder '{path.parent}'", f"mkdir -p {path.parent}")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise UsageProblem(f"{flag} '{path}' cannot be written", "choose another place")
+        return path
+
+
+json_option = click.option(
+    "--json", "json_file", type=OutputFile(".json"), metavar="FILE", help="Write it as JSON too."
+)
+
+
+def save_json(path: Path | None, value: Any) -> None:
+    """Write a value as JSON, whole or not at all; None writes nothing."""
+    if path is None:
+        return
+    from llarp_cli.runs import write_text
+
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def table(rows: list[tuple[str, ...]], header: tuple[str, ...]) -> str:
+    """Columns of text under a header, two spaces apart."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    ]
+    return "\n".join(lines)

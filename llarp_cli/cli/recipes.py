@@ -1,0 +1,24 @@
+"""`llarp recipes`: what is shipped, and a start for one's own."""
+
+from __future__ import annotations
+
+import click
+
+from llarp_cli.cli.output import table
+
+
+@click.command()
+@click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """List the shipped recipes, or print one to start your own.
+
+    \b
+    llarp recipes
+    llarp recipes quickstart > mine.yaml
+    """
+    from llarp_cli.recipes import find_recipe, shipped_recipes, summary
+
+    if name is not None:
+        click.echo(find_recipe(name).read_text(encoding="utf-8"), nl=False)
+        return
+    click.echo(table([(stem, summary(path)) for stem, path in shipped_recipes().items()], ("recipe", "what it does")))

@@ -1,0 +1,55 @@
+"""`llarp rollout`: one episode, step by step, and its film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from llarp_cli.cli.output import OutputFile, json_option, save_json
+
+
+@click.command()
+@click.argument("policy", required=False)
+@click.option("--video", type=OutputFile(".mp4"), metavar="FILE.mp4", help="Film it.")
+@click.option("--instruction", metavar="TEXT", help="Your own sentence in place of the episode's.")
+@click.option("--split", metavar="NAME", help="The split of the episode.  [default: rephrasing]")
+@click.option("--episode", type=click.IntRange(min=0), metavar="I", help="Which of the split's episodes, from 0.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of sampled actions."
+)
+@click.option("--deterministic", is_flag=True, help="Take the likeliest skill in place of sampling.")
+@json_option
+def rollout(
+    policy: str | None,
+    video: Path | None,
+    instruction: str | None,
+    split: str | None,
+    episode: int | None,
+    seed: int,
+    deterministic: bool,
+    json_file: Path | None,
+) -> None:
+    """Run one episode and show what the policy does.
+
+    POLICY is a run directory, a checkpoint, an export, `planner` or `random`; left out, the newest run
+    under ./runs.
+
+    \b
+    llarp rollout --video out.mp4
+    llarp rollout --video out.mp4 --instruction "bring the apple to the sofa" --split train --episode 3
+    """
+    from llarp_cli.evaluation.rollout import roll_out
+    from llarp_cli.runs import resolve_policy
+
+    told = roll_out(
+        resolve_policy(policy),
+        video=video,
+        instruction=instruction,
+        split=split,
+        index=episode,
+        seed=seed,
+        deterministic=deterministic,
+    )
+    click.echo(told.text())
+    save_json(json_file, told.to_json())

@@ -1,0 +1,263 @@
+"""Recipes: finding the file, applying what was typed, and remembering where each value came from.
+
+Precedence: flag > override > recipe > default. Every problem is found and reported at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from llarp_cli import registry
+from llarp_cli.config import Recipe
+from llarp_cli.errors import SeveralProblems, UsageProblem, unknown
+
+Provenance = dict[str, str]
+"""Dotted key → where its value came from; keys left at their default are absent."""
+
+COMMAND_LINE = "command line"
+
+
+def recipe_folder() -> Path:
+    """Where the shipped recipes lie: inside the package, or beside it in a checkout."""
+    installed = Path(__file__).parent / "recipes"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "recipes"
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with llarp, by name."""
+    return {path.stem: path for path in sorted(recipe_folder().glob("*.yaml"))}
+
+
+def summary(path: Path) -> str:
+    """The first line of a recipe's opening comment."""
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    return first.removeprefix("#").strip()
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """The file a recipe's name or path stands for; a path has a suffix or a separator.
+
+    Raises:
+        UsageProblem: there is none.
+    """
+    path = Path(name_or_path)
+    if path.suffix or len(path.parts) > 1:
+        if not path.is_file():
+            raise UsageProblem(f"no recipe file '{name_or_path}'", "`llarp recipes NAME > my.yaml` starts one")
+        return path
+    shipped = shipped_recipes()
+    if name_or_path not in shipped:
+        raise unknown("recipe", name_or_path, shipped, listed_by="llarp recipes")
+    return shipped[name_or_path]
+
+
+def load_recipe(
+    name_or_path: str, overrides: Sequence[str] = (), flags: Mapping[str, tuple[str, Any]] | None = None
+) -> tuple[Recipe, Provenance]:
+    """A recipe with what was typed applied to it.
+
+    Args:
+        name_or_path: a shipped recipe's name or a YAML file.
+        overrides: `key.sub=value` each, the value read as YAML.
+        flags: dotted key → (the flag as typed, its value), e.g. {"steps": ("--steps", 2000)}.
+
+    Raises:
+        UsageProblem: no such recipe, or a key or value that cannot be (SeveralProblems for more than one).
+    """
+    path = find_recipe(name_or_path)
+    # A file is named as it was typed; a shipped recipe as in the repository.
+    source = name_or_path if path == Path(name_or_path) else f"recipes/{path.name}"
+    given: dict[str, tuple[Any, str]] = {}
+    for key, value in _leaves(_read_yaml(path, source), ""):
+        given[key] = (value, source)
+    for override in overrides:
+        key, value = _parse_override(override)
+        given = {k: v for k, v in given.items() if not k.startswith(f"{key}.")}
+        for leaf, leaf_value in _leaves(value, key):
+            given[leaf] = (leaf_value, COMMAND_LINE)
+    for key, (flag, value) in (flags or {}).items():
+        given[key] = (value, flag)
+    return _validate(given), {key: source for key, (_, source) in given.items()}
+
+
+def recipe_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> dict[str, type[BaseModel] | None]:
+    """Every dotted key of a recipe, with the section it names, or None for a value."""
+    keys: dict[str, type[BaseModel] | None] = {}
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            keys[prefix + name] = annotation
+            keys.update(recipe_keys(annotation, f"{prefix}{name}."))
+        else:
+            keys[prefix + name] = None
+    return keys
+
+
+def to_yaml(recipe: Recipe, provenance: Provenance | None = None) -> str:
+    """A recipe with every key written out; with `provenance`, a comment says where each value came from."""
+    lines: list[str] = []
+    for key, section in recipe_keys().items():
+        *path, name = key.split(".")
+        if section is not None:
+            lines.append(f"{'  ' * len(path)}{name}:")
+            continue
+        value: Any = recipe
+        for part in (*path, name):
+            value = getattr(value, part)
+        line = f"{'  ' * len(path)}{name}: {_scalar(value)}"
+        if provenance is not None:
+            line = f"{line:<40} # {provenance.get(key, 'default')}"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def arithmetic(recipe: Recipe, num_processes: int = 1) -> list[str]:
+    """What follows from a recipe's numbers, a line each: update size, updates, checkpoints."""
+    rows = recipe.num_envs * num_processes
+    update = rows * recipe.ppo.rollout_steps
+    updates = -(-recipe.steps // update)
+    imitation = min(updates, -(-recipe.imitation.steps // update))
+    every = -(-recipe.checkpoint.every // update)
+    return [
+        f"update = {recipe.num_envs} environments x {num_processes} processes x {recipe.ppo.rollout_steps} steps"
+        f" = {update} environment steps",
+        f"updates = {updates} ({imitation} of imitation, then {updates - imitation} of PPO)"
+        f" = {updates * update} environment steps",
+        f"checkpoint every {every} updates = {every * update} environment steps",
+    ]
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Safe YAML in which a key given twice is a mistake."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path, source: str) -> dict:
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageProblem(f"cannot read recipe '{source}': {error}") from error
+    except yaml.YAMLError as error:
+        raise UsageProblem(f"{source} is not a recipe: {_one_line(error)}", "a recipe is YAML, `key: value`") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UsageProblem(f"{source} is not a recipe: it holds no keys", "a recipe is YAML, `key: value`")
+    return value
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return " ".join(str(error).split())
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageProblem(f"'{text}' sets nothing ({COMMAND_LINE})", "write key.sub=value, e.g. ppo.lr=1e-4")
+    try:
+        return key.strip(), yaml.load(value, _UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise UsageProblem(
+            f"{key} = {value} ({COMMAND_LINE}): not YAML: {_one_line(error)}", f"quote it: '{key}=\"...\"'"
+        ) from error
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested mappings; an empty section is nothing."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+    elif value or recipe_keys().get(key) is None:
+        yield key, value
+
+
+def _validate(given: Mapping[str, tuple[Any, str]]) -> Recipe:
+    keys = recipe_keys()
+    problems: list[UsageProblem] = []
+    tree: dict[str, Any] = {}
+    for key, (value, source) in given.items():
+        if keys.get(key, False) is None:
+            *path, name = key.split(".")
+            section = tree
+            for part in path:
+                section = section.setdefault(part, {})
+            section[name] = value
+        elif key in keys:
+            first = next(k for k in keys if k.startswith(f"{key}."))
+            problems.append(
+                UsageProblem(
+                    f"{key} = {value} ({source}): {key} is a section", f"set a key of it, e.g. {first}={value}"
+                )
+            )
+        else:
+            problems.append(_unknown_key(key, source, keys))
+    try:
+        recipe = Recipe.model_validate(tree)
+    except ValidationError as error:
+        problems += [_bad_value(detail, given) for detail in error.errors()]
+    if problems:
+        raise problems[0] if len(problems) == 1 else SeveralProblems(problems)
+    return recipe
+
+
+def _unknown_key(key: str, source: str, keys: Mapping[str, Any]) -> UsageProblem:
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
+    if not near:  # the right name in the wrong section
+        near = [k for k in keys if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]
+    hint = f"did you mean '{near[0]}'?" if near else "`llarp train --dry-run ...` prints every key"
+    return UsageProblem(f"unknown key '{key}' ({source})", hint)
+
+
+def _bad_value(detail: Mapping[str, Any], given: Mapping[str, tuple[Any, str]]) -> UsageProblem:
+    names = [str(part) for part in detail["loc"]]
+    # The location may go on into a list; the key is its longest prefix that was given.
+    key = next((k for n in range(len(names), 0, -1) if (k := ".".join(names[:n])) in given), ".".join(names))
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if key not in given:  # raised by a section as a whole
+        inside = [k for k in given if k.startswith(f"{key}.")]
+        sources = sorted({given[k][1] for k in inside})
+        return UsageProblem(f"{key} ({', '.join(sources) or 'default'}): {message}")
+    value, source = given[key]
+    hint = f"quote it: '{key}=\"{value}\"'" if detail["type"] == "string_type" and value is not None else None
+    return UsageProblem(f"{key} = {_scalar(value)} ({source}): {message}", hint)
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, tuple):
+        value = list(value)
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).strip()
+    return text.removesuffix("...").strip()
+
+
+def check_names(recipe: Recipe) -> None:
+    """Refuse names of plugins that are not installed, before anything is imported or written.
+
+    Raises:
+        UsageProblem: no such backbone, vision encoder or environment.
+    """
+    if recipe.environment == "habitat" and "habitat" not in {plugin.name for plugin in registry.plugins("environment")}:
+        raise UsageProblem(
+            "environment 'habitat' is not installed",
+            "`llarp doctor --env habitat` says what it needs; --env home needs nothing more",
+        )
+    registry.find("environment", recipe.environment)
+    if recipe.policy == "llarp":
+        registry.find("backbone", recipe.backbone.name)
+    if recipe.vision.name is not None:
+        registry.find("vision encoder", recipe.vision.name)
