@@ -137,14 +137,21 @@ class EpisodeList:
 
     Args:
         episodes: in order.
+
+    Attributes:
+        position: index of the next episode; set it to resume.
     """
 
     def __init__(self, episodes: Sequence[Episode]):
-        self._left = iter(episodes)
+        self._episodes = episodes
+        self.position = 0
 
     def __call__(self) -> Episode | None:
         """The next episode; None when there are no more."""
-        return next(self._left, None)
+        if self.position >= len(self._episodes):
+            return None
+        self.position += 1
+        return self._episodes[self.position - 1]
 
 
 def split_episodes(world: World, split: str, families: Sequence[str] | None = None) -> list[Episode]:
@@ -167,6 +174,11 @@ def split_episodes(world: World, split: str, families: Sequence[str] | None = No
     else:
         episodes = fixed_episodes(world, split)
     return [episode for episode in episodes if episode.family in chosen]
+
+
+def fixed_tasks(split: str) -> list[Task]:
+    """The tasks of an evaluation split's fixed episodes, which are the same in every world."""
+    return [task for task, _ in _tasks(split, SPLIT_SIZE, find_split(split).families, "fixed")]
 
 
 def fixed_episodes(world: World, split: str) -> list[Episode]:
@@ -223,12 +235,16 @@ def _training_task(split: str, families: Sequence[str], categories: Sequence[str
     return make_task(draws.choice(families), draws, SPLITS[split].wordings, categories)
 
 
-def _made(world: World, split: str, count: int, families: Sequence[str], key: str, ids: str) -> Iterator[Episode]:
-    found = SPLITS[split]
+def _tasks(split: str, count: int, families: Sequence[str], key: str) -> Iterator[tuple[Task, Draws]]:
+    """Tasks, families in turn, each with the draws that its arrangement goes on with."""
     for i in range(count):
         draws = Draws(key, split, i)
-        task = make_task(families[i % len(families)], draws, found.wordings)
-        home = _home(world, found.homes, i // len(families), draws)
+        yield make_task(families[i % len(families)], draws, SPLITS[split].wordings), draws
+
+
+def _made(world: World, split: str, count: int, families: Sequence[str], key: str, ids: str) -> Iterator[Episode]:
+    for i, (task, draws) in enumerate(_tasks(split, count, families, key)):
+        home = _home(world, SPLITS[split].homes, i // len(families), draws)
         yield _episode(world, ids.format(i), split, task, home, OBJECTS, draws)
 
 
