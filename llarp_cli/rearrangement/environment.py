@@ -7,7 +7,7 @@ this module registers the first, so `gymnasium.make("llarp_cli.rearrangement.env
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import gymnasium
 import numpy as np
@@ -86,7 +86,7 @@ class RearrangementVectorEnv(VectorEnv):
         simulator: the homes, for maps and videos.
     """
 
-    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class RearrangementVectorEnv(VectorEnv):
         return self._play.simulator
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        """Begin the source's next episodes in all rows. The source alone says which: `seed` and `options` do nothing."""
+        """Begin the source's next episodes in all rows; `seed` and `options` do nothing."""
         self._begin(range(self.num_envs))
         return self._observation(), {}
 
@@ -241,7 +241,7 @@ class RearrangementEnv(gymnasium.Env):
         simulator: the home, as row 0 of a simulator.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 2}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 2}
 
     def __init__(
         self,

@@ -97,8 +97,7 @@ class Rewards:
         """The subgoals of one literal: (kind, argument, objects that may fulfil it); none where it holds already."""
         name, arguments, wanted = literal.predicate.name, literal.predicate.arguments, literal.wanted
         if name in ("on_top", "in"):
-            receptacle = RECEPTACLES.index(arguments[1])
-            yield from self._moves(literal, home, receptacle, facts.on[home, :, receptacle], categories)
+            yield from self._moves(literal, RECEPTACLES.index(arguments[1]), facts.on[home], categories)
         elif name == "holding" and wanted:
             category, _ = literal.binding[arguments[0]]
             yield HOLD, 0, categories == category
@@ -113,24 +112,19 @@ class Rewards:
             yield AT, TARGETS.index(arguments[0]), False
 
     def _moves(
-        self,
-        literal: Literal,
-        home: int,
-        receptacle: int,
-        on: NDArray[np.bool_],
-        categories: NDArray[np.int16],
+        self, literal: Literal, receptacle: int, on: NDArray[np.bool_], categories: NDArray[np.int16]
     ) -> Iterator[tuple[int, int, NDArray[np.bool_] | bool]]:
         """Holding an object, then having it on a receptacle (or off it) and the hand empty."""
         category, every = literal.binding[literal.predicate.arguments[0]]
         instances = categories == category
-        to_move = instances & (on != literal.wanted)
+        to_move = instances & (on[:, receptacle] != literal.wanted)
         if every:
             groups = [np.arange(len(categories)) == m for m in np.flatnonzero(to_move)]
         else:
             groups = [] if (instances & ~to_move).any() else [to_move]
         for objects in groups:
             if self._options.navigation:
-                yield AT, FIRST_RECEPTACLE + int(facts.on[home, objects.argmax()].argmax()), False
+                yield AT, FIRST_RECEPTACLE + int(on[objects.argmax()].argmax()), False
             yield HOLD, 0, objects
             if literal.wanted and self._options.navigation:
                 yield AT, FIRST_RECEPTACLE + receptacle, False
