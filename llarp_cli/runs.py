@@ -24,6 +24,7 @@ import yaml
 
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
+from llarp_cli.recipes import to_yaml
 
 RUNS = Path("runs")
 ADAPTER = "adapter.safetensors"
@@ -52,11 +53,7 @@ class RunDirectory:
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                raise UsageProblem(
-                    f"run directory '{path}' is not empty",
-                    f"go on with it: llarp train --resume {path}; or choose another --run-dir",
-                )
+            refuse_used(path)
             run = cls(path)
             run.checkpoints.mkdir()
             run.write_recipe(recipe)
@@ -91,8 +88,7 @@ class RunDirectory:
         return Recipe.model_validate(yaml.safe_load((self.path / "recipe.yaml").read_text("utf-8")))
 
     def write_recipe(self, recipe: Recipe) -> None:
-        text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        write_text(self.path / "recipe.yaml", text)
+        write_text(self.path / "recipe.yaml", to_yaml(recipe))
 
     def facts(self) -> dict[str, Any]:
         """What `run.json` says."""
@@ -182,6 +178,22 @@ class RunDirectory:
         os.replace(temporary, self.checkpoints / name)
 
 
+def refuse_used(path: Path) -> None:
+    """Make sure that a new run may go into a directory.
+
+    Raises:
+        UsageProblem: it holds something, or is a file.
+    """
+    if path.is_file():
+        raise UsageProblem(f"run directory '{path}' is a file", "choose another --run-dir")
+    if path.is_dir() and any(path.iterdir()):
+        resumable = (path / "run.json").is_file()
+        raise UsageProblem(
+            f"run directory '{path}' is not empty",
+            f"go on with it: llarp train --resume {path}" if resumable else "choose another --run-dir",
+        )
+
+
 def new_run_path(recipe_name: str, policy_name: str) -> Path:
     """`runs/<recipe>-<policy>-<yyyymmdd-hhmmss>`."""
     plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in f"{recipe_name}-{policy_name}").strip("-.")
@@ -235,7 +247,7 @@ def _newest_checkpoint() -> Path:
     if not found:
         raise UsageProblem(
             "there is no trained policy under ./runs yet",
-            "train one: llarp train --backbone minilm --recipe quickstart; or name one: a run directory, `planner`, `random`",
+            "train one: llarp train --backbone minilm --recipe quickstart; or name `planner` or `random`",
         )
     return max(found)[2]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,7 @@ def draw_curves(metrics: Sequence[dict[str, Any]], path: Path) -> None:
 
     figure = Figure(figsize=(10, 6.5), layout="constrained")
     FigureCanvasAgg(figure)
-    begins = [
-        line["steps"] for before, line in zip(metrics, metrics[1:], strict=False) if before["stage"] != line["stage"]
-    ]
+    begins = [line["steps"] for before, line in pairwise(metrics) if before["stage"] != line["stage"]]
     for axes, (title, names) in zip(figure.subplots(2, 2).flat, PANELS, strict=True):
         for name in names:
             points = [(line["steps"], line[name]) for line in metrics if line.get(name) is not None]

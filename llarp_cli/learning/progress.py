@@ -34,7 +34,7 @@ class Progress:
             return
         if self._bar is not None:
             self._bar.clear()
-        print(text, flush=True)
+        print(text, file=sys.stderr, flush=True)
         self._write(text)
 
     def update(self, steps: int, stage: str, success: float | None) -> None:
@@ -57,7 +57,7 @@ class Progress:
         left = tqdm.format_interval(max(self._total - steps, 0) / speed)
         line = f"{steps:>12,} / {self._total:,} steps  {speed:7.0f} steps/s  {left} left  {stage:<9}  success {shown}"
         if self._bar is None:
-            print(line, flush=True)
+            print(line, file=sys.stderr, flush=True)
         self._write(line)
 
     def close(self) -> None:

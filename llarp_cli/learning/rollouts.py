@@ -244,10 +244,13 @@ class Collector:
     def rebuild(self, *, compact: bool = True) -> None:
         """Recompute the policy's state from the episodes under way, after its weights changed.
 
-        Steps of episodes that have ended are forgotten (with `compact`).
+        Made afresh, so that a resumed run computes with the same shapes, and so rounds alike. Steps of
+        episodes that have ended are forgotten (with `compact`).
         """
         fragments, steps = pack(self._under_way, self._features, self._actions, kept=0)
+        self._state = None
         with self.clock("llm"), torch.no_grad():
+            self._state = self.policy.initial_state(self.rows)
             self.policy.rebuild(self._state, fragments)
         if not compact:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -133,8 +134,11 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.run.cut_metrics(self.steps)
 
-    def train(self) -> bool:
+    def train(self, progress: Progress) -> bool:
         """Train until the recipe's steps are taken, or a signal asks to stop; either way the end is saved.
+
+        Args:
+            progress: is told of every update, and closed.
 
         Returns:
             whether the run is complete.
@@ -142,15 +146,12 @@ class Trainer:
         Raises:
             LlarpError: a loss or gradient is no longer a number.
         """
-        main = self.accelerator.is_main_process
-        log = self.run.path / "train.log" if main else None
-        progress = Progress(log, total=self.recipe.steps, done=self.steps)
         due = self._next_checkpoint()
         try:
             with StopSignals() as signals:
                 while self.steps < self.recipe.steps:
                     line = self._update()
-                    if main:
+                    if self.accelerator.is_main_process:
                         self.run.append_metrics(line)
                     progress.update(self.steps, line["stage"], line["success_average"])
                     stopping = self._any(signals.requested)
@@ -257,7 +258,7 @@ class Trainer:
                 + ("imitation.lr=" if stage == "imitation" else "ppo.lr=")
                 + f"{lr / 3:.1g}",
             ) from error
-        return {**figures, "explained_variance": None if variance != variance else variance, "lr": lr}
+        return {**figures, "explained_variance": None if math.isnan(variance) else variance, "lr": lr}
 
     def _learning_rate(self, stage: Stage) -> float:
         begin, end = (

@@ -1,0 +1,319 @@
+"""`llarp train`: from a recipe, or a run that was interrupted, to a trained policy in a run directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import signal
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+import torch.multiprocessing as mp
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from llarp_cli import __version__, registry
+from llarp_cli.config import Recipe
+from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.learning.progress import Progress
+from llarp_cli.learning.signals import INTERRUPTED
+from llarp_cli.learning.trainer import Trainer
+from llarp_cli.policy.build import build_policy
+from llarp_cli.policy.contract import Policy
+from llarp_cli.policy.files import open_policy, save_policy
+from llarp_cli.rearrangement.environment import RearrangementVectorEnv
+from llarp_cli.rearrangement.simulator import World
+from llarp_cli.rearrangement.splits import TrainingEpisodes
+from llarp_cli.recipes import arithmetic
+from llarp_cli.runs import RunDirectory, new_run_path, refuse_used
+
+RECORDED = ("torch", "transformers", "accelerate", "bitsandbytes", "numpy", "numba", "gymnasium", "safetensors")
+"""Packages whose versions `run.json` records."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process of a run is told.
+
+    Attributes:
+        recipe: of a new run; None resumes.
+        run_dir: where the run is or goes; None makes a name.
+        name: of the recipe, for that name.
+        steps: a resumed run's new length; None leaves it.
+        command: as typed, for the record.
+        num_processes: how many processes the run has.
+    """
+
+    recipe: Recipe | None
+    run_dir: Path | None
+    name: str
+    steps: int | None
+    command: tuple[str, ...]
+    num_processes: int
+
+
+def train(
+    recipe: Recipe | None = None,
+    *,
+    name: str = "recipe",
+    run_dir: Path | None = None,
+    resume: Path | None = None,
+    steps: int | None = None,
+    num_processes: int = 1,
+) -> Path:
+    """Train a policy, or go on with a run.
+
+    Args:
+        recipe: of a new run.
+        name: the recipe's name, for the directory's.
+        run_dir: where to write; None makes `runs/<name>-<policy>-<time>`.
+        resume: the run to go on with, in place of `recipe`; it remembers everything else.
+        steps: a new length for the resumed run.
+        num_processes: on this machine; each has the recipe's environments. Under torchrun or
+            `accelerate launch` the processes are there already, and this is not looked at.
+
+    Returns:
+        the run directory.
+
+    Raises:
+        UsageProblem: the recipe asks for what cannot be had, or the run directory will not do.
+        LlarpError: training failed.
+        SystemExit: 130, a signal stopped the run; what it has learned is saved.
+    """
+    launched = "LOCAL_RANK" in os.environ
+    if resume is not None:
+        run = RunDirectory.open(resume)
+        num_processes = run.facts()["num_processes"]
+        _check_resumable(run, steps)
+    elif run_dir is not None:
+        refuse_used(run_dir)
+    elif not launched:
+        run_dir = new_run_path(name, recipe.backbone.name if recipe.policy == "llarp" else recipe.policy)
+    job = Job(recipe, resume or run_dir, name, steps, tuple(sys.argv), num_processes)
+    finished = _work(job) if launched or num_processes == 1 else _launch(job)
+    if not finished:
+        raise SystemExit(INTERRUPTED)
+    return job.run_dir
+
+
+def _check_resumable(run: RunDirectory, steps: int | None) -> None:
+    last = run.last()
+    if last is None:
+        raise UsageProblem(f"run '{run.path}' has no checkpoint to go on from", "start it again in a new directory")
+    total = steps or run.recipe().steps
+    if int(last.name) >= total:
+        raise UsageProblem(
+            f"run '{run.path}' has taken its {total:,} steps already",
+            f"make it longer: llarp train --resume {run.path} --steps {2 * int(last.name)}",
+        )
+
+
+def _work(job: Job) -> bool:
+    """One process's share of a run, from start to end; whether the run is complete."""
+    accelerator = Accelerator()
+    run = None
+    if job.recipe is None:
+        run = RunDirectory.open(job.run_dir)
+        recipe = run.recipe()
+        if job.steps is not None:
+            recipe = recipe.model_copy(update={"steps": job.steps})
+    else:
+        recipe = job.recipe
+    _seed(recipe.seed)
+    world: World = registry.load("environment", recipe.environment)
+    # Made first: it says at once what the recipe asks for in vain.
+    episodes = TrainingEpisodes(world, recipe.tasks, recipe.seed, accelerator.process_index, accelerator.num_processes)
+    checkpoint = None
+    if run is None:
+        policy = build_policy(recipe, accelerator.device, world=world)
+        run = _create_run(job, recipe, policy, world, accelerator)
+    else:
+        checkpoint = run.last()
+        policy, _ = open_policy(checkpoint, accelerator.device)
+        if accelerator.is_main_process:
+            run.write_recipe(recipe)
+            run.note(status="running")
+    environment = RearrangementVectorEnv(
+        world, episodes, recipe.num_envs, image_size=policy.image_size, reward=recipe.reward, seed=recipe.seed
+    )
+    half = recipe.policy == "llarp" and policy.frozen.backbone.dtype != torch.float32
+    trainer = Trainer(recipe, policy, environment, run, accelerator, save_policy=save_policy, below_float32=half)
+    if checkpoint is None:
+        trainer.begin()
+    else:
+        trainer.resume(checkpoint)
+
+    main = accelerator.is_main_process
+    progress = Progress(run.path / "train.log" if main else None, total=recipe.steps, done=trainer.steps)
+    progress.say("\n".join(_banner(recipe, policy, run, accelerator, trainer.steps)))
+    status = "failed"
+    try:
+        finished = trainer.train(progress)
+        status = "finished" if finished else "interrupted"
+    finally:
+        environment.close()
+        if main:
+            run.note(status=status, ended=_now(), steps=trainer.steps)
+    progress.say("\n".join(_farewell(run, trainer, finished)))
+    accelerator.end_training()
+    return finished
+
+
+def _create_run(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator) -> RunDirectory:
+    """The new run's directory, made by the first process."""
+    path = [job.run_dir or new_run_path(job.name, recipe.backbone.name if recipe.policy == "llarp" else recipe.policy)]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(path)
+    if accelerator.is_main_process:
+        RunDirectory.create(path[0], recipe, _facts(job, recipe, policy, world, accelerator))
+    accelerator.wait_for_everyone()
+    return RunDirectory(path[0])
+
+
+def _facts(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator) -> dict[str, Any]:
+    """What `run.json` says of a new run."""
+    device = accelerator.device
+    encoder = policy.frozen.encoder
+    installed = {d: metadata.version(d) for d in RECORDED if _installed(d)}
+    return {
+        "command": list(job.command),
+        "started": _now(),
+        "versions": {"llarp": __version__, "python": platform.python_version(), **installed},
+        "hardware": {
+            "machine": platform.platform(),
+            "cores": os.cpu_count(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        },
+        "seed": recipe.seed,
+        "num_processes": accelerator.num_processes,
+        "backbone": asdict(policy.frozen.backbone.identity),
+        "vision": {
+            "name": encoder.name,
+            "weights": encoder.weights,
+            "hash": encoder.hash,
+            "renderer": encoder.renderer,
+        },
+        "world": {"name": world.name, "version": world.version},
+    }
+
+
+def _banner(recipe: Recipe, policy: Policy, run: RunDirectory, accelerator: Accelerator, steps: int) -> list[str]:
+    backbone, encoder = policy.frozen.backbone, policy.frozen.encoder
+    trained = sum(parameter.numel() for parameter in policy.parameters())
+    reader = "frozen" if recipe.policy == "llarp" else "tokenizer only"
+    why = "chosen by the recipe" if recipe.backbone.dtype != "auto" else f"automatic on {accelerator.device.type}"
+    dtype = str(backbone.dtype).removeprefix("torch.")
+    lines = [
+        f"run        {run.path}" + (f", resumed at {steps:,} steps" if steps else ""),
+        f"policy     {recipe.policy}: {trained:,} trained parameters",
+        f"backbone   {backbone.identity.name} ({backbone.identity.weights}), {reader}; {dtype}, {why}",
+        f"vision     {encoder.name}, {encoder.image_size} x {encoder.image_size} pixels,"
+        f" {encoder.tokens} token{'s' if encoder.tokens > 1 else ''} a step",
+        *(f"           {line}" for line in arithmetic(recipe, accelerator.num_processes)),
+    ]
+    return lines
+
+
+def _farewell(run: RunDirectory, trainer: Trainer, finished: bool) -> list[str]:
+    total = sum(trainer.seconds.values()) or 1.0
+    shares = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in trainer.seconds.items())
+    took = time.strftime("%H:%M:%S", time.gmtime(total))
+    lines = [f"time       {took} in all: {shares}"]
+    if not finished:
+        return [*lines, f"stopped at {trainer.steps:,} steps; go on with:", f"  llarp train --resume {run.path}"]
+    success = trainer.success.value()
+    return [
+        *lines,
+        f"done       {trainer.steps:,} steps, training success {'-' if success is None else f'{success:.1%}'}; next:",
+        f"  llarp eval {run.path} --split train --split rephrasing --split new_scenes",
+        f"  llarp rollout {run.path} --video out.mp4",
+        f"  llarp export {run.path}",
+    ]
+
+
+def _launch(job: Job) -> bool:
+    """Run the job in several processes of this machine; whether the run is complete.
+
+    Not through torch's elastic launcher: on the first signal that ends its processes after 30
+    seconds, where an update in progress and its checkpoint may need longer.
+    """
+    reports = mp.get_context("spawn").SimpleQueue()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = mp.start_processes(
+        _process, (job, port, reports), nprocs=job.num_processes, join=False, start_method="spawn"
+    )
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for process in context.processes:
+            if process.is_alive():
+                os.kill(process.pid, signal.SIGTERM)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        while not context.join():
+            pass
+    except (mp.ProcessExitedException, mp.ProcessRaisedException) as error:
+        if reports.empty():
+            code = getattr(error, "exit_code", None)
+            if code == INTERRUPTED:
+                return False
+            raise LlarpError(f"a process of the run failed: {str(error).strip().splitlines()[-1]}") from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    report = json.loads(reports.get())
+    if "error" in report:
+        kind = UsageProblem if report["exit_code"] == UsageProblem.exit_code else LlarpError
+        raise kind(report["error"], report["hint"])
+    return report["finished"]
+
+
+def _process(rank: int, job: Job, port: int, reports: Any) -> None:
+    """One spawned process. Ctrl-C on a terminal reaches all processes: only the first one listens, and passes it on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(job.num_processes),
+        LOCAL_WORLD_SIZE=str(job.num_processes),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+    )
+    torch.set_num_threads(max(1, torch.get_num_threads() // job.num_processes))
+    try:
+        finished = _work(job)
+    except LlarpError as error:
+        reports.put(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
+        raise SystemExit(error.exit_code) from error
+    if rank == 0:
+        reports.put(json.dumps({"finished": finished}))
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S")
