@@ -146,6 +146,10 @@ class RearrangementVectorEnv(VectorEnv):
         """What the searching planner, having seen what each row's agent saw, would do now; -1 where inactive."""
         return self._play.labels()
 
+    def plan(self, row: int) -> list[int] | None:
+        """A shortest plan with full knowledge for a row's episode from now on: action indices, None if there is none."""
+        return self._play.plan(row)
+
     def state_dict(self) -> dict[str, Any]:
         """The episodes under way, as positions in the source and actions so far: plain JSON values."""
         play = self._play
@@ -299,6 +303,10 @@ class RearrangementEnv(gymnasium.Env):
     def expert_action(self) -> int:
         """What the searching planner, having seen what the agent saw, would do now."""
         return int(self._play.labels()[0])
+
+    def plan(self) -> list[int] | None:
+        """A shortest plan with full knowledge from now on: action indices, None if there is none."""
+        return self._play.plan(0)
 
     def render(self) -> NDArray[np.uint8] | None:
         """The picture last observed, uint8 [H, W, 3], in render mode "rgb_array"."""

@@ -17,6 +17,7 @@ from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.execution import execute, random_spots, spot_key
 from llarp_cli.rearrangement.facts import Facts
 from llarp_cli.rearrangement.goals import CompiledGoals, parse
+from llarp_cli.rearrangement.planner import plan
 from llarp_cli.rearrangement.reward import Rewards
 from llarp_cli.rearrangement.searcher import Searcher
 from llarp_cli.rearrangement.simulator import World
@@ -75,6 +76,7 @@ class Play:
         self.returns = np.zeros(rows)
         self.invalid_skills = np.zeros(rows, np.int64)
         self._rewards = Rewards(rows, MAX_OBJECTS, reward)
+        self._world = world
         self._image_size, self._max_steps, self._seed = image_size, max_steps, seed
         self._spot_keys = np.zeros(rows, np.uint64)
 
@@ -146,6 +148,13 @@ class Play:
     def labels(self) -> NDArray[np.int64]:
         """What the searching planner would do now: int64 [N], -1 in rows that do not play."""
         return np.where(self.active, self.searcher.label(), -1)
+
+    def plan(self, row: int) -> list[int] | None:
+        """A shortest plan with full knowledge for the episode in a row, from now on; see `planner.plan`."""
+        episode = self.episodes[row]
+        stands = self._world.scene(episode.arrangement.scene).stands / 1000
+        stands[:, 2] = np.radians(stands[:, 2])
+        return plan(self.simulator, self.facts, row, parse(episode.goal), stands)
 
     def statistics(self, row: int, success: bool) -> dict[str, Any]:
         """An ended episode's return, length, invalid_skills and success."""
