@@ -140,7 +140,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: flo
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     scores = scores.view(sequences, key_heads, -1, queries, width) + mask
-    weights = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype)
+    weights = torch.softmax(scores, -1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
     return (weights.view(sequences, key_heads, -1, width) @ value).view(sequences, heads, queries, -1)
 
 

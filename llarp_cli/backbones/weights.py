@@ -82,8 +82,6 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
         else:
             model = _pretrained_model(config, source, options, dtype, device, quantized, plugin)
         tokenizer = _tokenizer(source, options, config, plugin)
-    if quantization == "4bit":
-        _keep_autograd(model)
     first = config.pad_token_id + 1 if config.model_type in BESIDE_PADDING else 0
     backbone = kind(
         model,
@@ -95,6 +93,8 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
         prefix_cache_mb=options.prefix_cache_mb,
         first_position=first,
     )
+    if quantization != "none":
+        _differentiate_exactly(model, device)
     refuse_unless_exact(backbone, config)
     return backbone
 
@@ -131,13 +131,20 @@ def _quantization(kind: str, dtype: torch.dtype, name: str) -> BitsAndBytesConfi
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
-def _keep_autograd(model: torch.nn.Module) -> None:
-    """Switch off bitsandbytes' repacking for AVX512-BF16: it has no autograd, and gradients after it are wrong."""
-    from bitsandbytes.nn import Linear4bit
+def _differentiate_exactly(model: torch.nn.Module, device: torch.device) -> None:
+    """Make gradients those of the dequantised model.
+
+    4 bits: no repacking for AVX512-BF16 CPUs, which has no autograd (gradients after it are wrong).
+    8 bits on a CPU: the matrix product that dequantises weights, rather than the one that rounds activations
+    too and then differentiates at other activations; bitsandbytes chooses it by the layer's training mode.
+    """
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
 
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
+        elif isinstance(module, Linear8bitLt):
+            module.training = device.type == "cpu"
 
 
 def _source(plugin: TransformersPlugin, options: BackboneOptions, random: bool) -> Source:
