@@ -84,21 +84,22 @@ class _Top:
     def _hides(self, front: _Standing, behind: _Standing) -> bool:
         """Whether one object stands in the camera's line of sight to the middle of another.
 
-        The line counts as blocked within the front object's radius plus half the other's, below the front
-        object's top.
+        Seen from above the line is blocked within the front object's radius plus half the other's; it passes over
+        the front object if it is still above its top when leaving its footprint.
         """
         to_x, to_z = behind.x - self.camera[0], behind.z - self.camera[1]
         by_x, by_z = front.x - self.camera[0], front.z - self.camera[1]
-        length = to_x * to_x + to_z * to_z
+        square = to_x * to_x + to_z * to_z
         along = to_x * by_x + to_z * by_z
-        if not 0 < along < length:
+        if not 0 < along < square:
             return False
         aside = to_x * by_z - to_z * by_x
         width = front.radius + behind.radius // 2
-        if aside * aside > width * width * length:
+        if aside * aside > width * width * square:
             return False
-        drop = CAMERA_HEIGHT - self.height - behind.tall // 2
-        return (CAMERA_HEIGHT - self.height - front.tall) * length < drop * along
+        leaving = min(square, along + front.radius * (math.isqrt(square) + 1))
+        above = CAMERA_HEIGHT - self.height
+        return (above - front.tall) * square < (above - behind.tall // 2) * leaving
 
 
 @lru_cache(maxsize=4096)

@@ -137,9 +137,9 @@ HELD_OUT: dict[str, tuple[Wording, ...]] = {
         ("deliver", "Deliver to the {target} two things: {a object1} plus {a object2}."),
         ("round up", "Round up {a object1}, then {a object2}, and deposit the pair {on target}."),
         ("assemble", "The {target} is where you are to assemble these: the {object1}, the {object2}."),
-        ("keep company", "The {object1} ought to keep company with the {object2} {on target}."),
+        ("keep company", "{on target}, the {object1} ought to keep company with the {object2}."),
         ("make sure", "Make sure that the {target} ends up with {a object1} plus {a object2}."),
-        ("unite", "Unite the {object1} with the {object2} {on target}."),
+        ("stock", "Stock the {target} with {a object1} as well as {a object2}."),
     ),
 }
 """Family → held-out wordings."""
