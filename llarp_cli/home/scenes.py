@@ -117,7 +117,7 @@ def home_names() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=2048)
-def home(name: str) -> Home:
+def furnished(name: str) -> Home:
     """The home of that name: "home-<number>" or a released one.
 
     Raises:

@@ -1,0 +1,74 @@
+"""A home from above: what the camera's renderer draws, without what hangs over people's heads."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llarp_cli.home.camera import map_camera
+from llarp_cli.home.primitives import BOUND, HALF_X, HALF_Y, HALF_Z, OWNER, Rows, X, Y, Z, box, cylinder, placed
+from llarp_cli.home.rasteriser import Rasteriser
+from llarp_cli.home.scenes import furnished
+
+OVERHEAD = 1.95
+"""What begins higher up than this is left out: the ceiling, and the walls above doorways."""
+
+ENLARGED = 1.7
+"""How much larger than life objects are drawn."""
+
+_MARGIN = 0.25
+_ORANGE, _WHITE = (0.95, 0.45, 0.08), (1.0, 1.0, 1.0)
+
+# An arrow on a disc, pointing along local +x.
+_ROBOT: Rows = np.concatenate(
+    [
+        cylinder(0, 2.60, 0, 0.34, 0.02, _WHITE),
+        cylinder(0, 2.64, 0, 0.30, 0.02, _ORANGE),
+        box(-0.04, 2.68, 0, 0.19, 0.02, 0.045, _WHITE),
+        box(0.10, 2.68, 0.07, 0.13, 0.02, 0.045, _WHITE, -math.radians(45)),
+        box(0.10, 2.68, -0.07, 0.13, 0.02, 0.045, _WHITE, math.radians(45)),
+    ]
+)
+
+
+def draw_map(scene: str, rows: Rows, robot: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """A top-down picture, uint8 [size, size, 3]: +x to the right, +z to the bottom, the robot as an arrow.
+
+    Args:
+        scene: its name.
+        rows: everything that stands in it, float32 [p, WIDTH].
+        robot: x, z in metres, heading in radians.
+    """
+    low = rows[:, Y] - rows[:, HALF_Y] < OVERHEAD
+    shown = rows[low].copy()
+    owned = shown[:, OWNER] >= 0
+    shown[owned] = _enlarged(shown[owned])
+    shown = np.concatenate([shown, placed(_ROBOT, robot[0], 0.0, robot[1], robot[2])])
+    x0, z0, x1, z1 = (value / 1000 for value in furnished(scene).layout.room)
+    position, rotation, focal = map_camera(x0 - _MARGIN, z0 - _MARGIN, x1 + _MARGIN, z1 + _MARGIN, size)
+    rasteriser = _rasteriser(size)
+    rasteriser.draw(shown[None], np.array([len(shown)], np.int32), position, rotation, focal)
+    return rasteriser.rgb[0].copy()
+
+
+def _enlarged(rows: Rows) -> Rows:
+    """Objects drawn larger about their middles, on the ground they stand on."""
+    owners = rows[:, OWNER].astype(np.intp)
+    out = rows.copy()
+    out[:, [HALF_X, HALF_Y, HALF_Z, BOUND]] *= ENLARGED
+    counts = np.maximum(np.bincount(owners), 1)
+    for column in (X, Z):
+        middle = (np.bincount(owners, rows[:, column]) / counts)[owners]
+        out[:, column] = middle + (rows[:, column] - middle) * ENLARGED
+    floor = np.full(len(counts), np.inf)
+    np.minimum.at(floor, owners, rows[:, Y] - rows[:, HALF_Y])
+    out[:, Y] = floor[owners] + (rows[:, Y] - floor[owners]) * ENLARGED
+    return out
+
+
+@lru_cache(maxsize=4)
+def _rasteriser(size: int) -> Rasteriser:
+    return Rasteriser(1, size)

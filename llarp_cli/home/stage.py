@@ -1,0 +1,162 @@
+"""The rows that N homes are drawn from, kept up to date as things move.
+
+In each home's rows come first the walls and the furniture, then drawers and fridge door, then the objects.
+Only what moves is written again.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llarp_cli.home.furniture import FURNITURE, HINGE, ceiling, floor, wall
+from llarp_cli.home.layouts import Layout, Piece
+from llarp_cli.home.primitives import BOUND, COS, HALF_X, HALF_Y, HALF_Z, OWNER, SIN, WIDTH, Rows, X, Y, Z, placed
+from llarp_cli.home.scenes import furnished
+from llarp_cli.home.shapes import ASSET_SHAPES
+from llarp_cli.rearrangement.vocabulary import CATEGORY_OF, JOINTS
+
+ASSET_NAMES: tuple[str, ...] = tuple(CATEGORY_OF)
+ASSET_INDEX: dict[str, int] = {name: i for i, name in enumerate(ASSET_NAMES)}
+
+_COUNTS = np.array([len(ASSET_SHAPES[name]) for name in ASSET_NAMES])
+_FIRSTS = np.concatenate([[0], np.cumsum(_COUNTS)[:-1]])
+_SHAPES: Rows = np.concatenate([ASSET_SHAPES[name] for name in ASSET_NAMES])
+
+_SPARE_ROWS = 64
+_CEILING_COLOUR = (0.96, 0.96, 0.94)
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """What the homes of one scene have in common.
+
+    Attributes:
+        rows: walls, furniture, decoration, then drawers and door, all closed.
+        parts: per joint the first and the last row + 1 of what it moves.
+        slide: the direction in which drawers open, x and z.
+        door: the door's rows about its hinge, the hinge's place, and the heading when closed.
+    """
+
+    rows: Rows
+    parts: tuple[tuple[int, int], ...]
+    slide: tuple[float, float]
+    door: tuple[Rows, tuple[float, float, float], float]
+
+
+def _at(piece: Piece) -> tuple[float, float, float, float]:
+    """What `placed` wants: x, y, z in metres, heading in radians."""
+    return piece.x / 1000, 0.0, piece.z / 1000, math.radians(piece.heading / 1000)
+
+
+@lru_cache(maxsize=1024)
+def _fixed(name: str) -> _Fixed:
+    layout = furnished(name).layout
+    counter, fridge = layout.piece("kitchen counter"), layout.piece("fridge")
+    blocks = [_shell(layout), *(placed(FURNITURE[piece.kind], *_at(piece)) for piece in layout.pieces)]
+    first, parts = sum(map(len, blocks)), []
+    x, _, z, heading = _at(fridge)
+    cos, sin = math.cos(heading), math.sin(heading)
+    hinge = (x + cos * HINGE[0] - sin * HINGE[2], HINGE[1], z + sin * HINGE[0] + cos * HINGE[2])
+    for joint in JOINTS:
+        if joint == "fridge":
+            block = placed(FURNITURE["fridge door"], *hinge, heading)
+        else:
+            block = placed(FURNITURE[joint], *_at(counter))
+        parts.append((first, first + len(block)))
+        first += len(block)
+        blocks.append(block)
+    facing = math.radians(counter.heading / 1000)
+    slide = (-math.sin(facing), math.cos(facing))
+    return _Fixed(np.concatenate(blocks), tuple(parts), slide, (FURNITURE["fridge door"], hinge, heading))
+
+
+def _shell(layout: Layout) -> Rows:
+    """Floor, ceiling and walls."""
+    corners = [value / 1000 for value in layout.room]
+    outer, inner, ground = layout.colours
+    rows = [floor(*corners, ground), ceiling(*corners, _CEILING_COLOUR)]
+    for i, line in enumerate(layout.walls):
+        ends = [value / 1000 for value in (line.x0, line.z0, line.x1, line.z1)]
+        gaps = tuple((start / 1000, end / 1000) for start, end in line.gaps)
+        rows.append(wall(*ends, outer if i < layout.outer else inner, gaps))
+    return np.concatenate(rows)
+
+
+class Stage:
+    """The rows of N homes.
+
+    Attributes:
+        rows: float32 [N, P, WIDTH].
+        counts: int32 [N], how many of them are drawn.
+    """
+
+    def __init__(self, homes: int, max_objects: int):
+        self.rows = np.zeros((homes, _SPARE_ROWS, WIDTH), np.float32)
+        self.counts = np.zeros(homes, np.int32)
+        self._fixed: list[_Fixed | None] = [None] * homes
+        self._first = np.zeros((homes, max_objects), np.int64)
+        self._assets = np.zeros((homes, max_objects), np.int64)
+
+    def furnish(self, home: int, scene: str, assets: NDArray[np.int64]) -> None:
+        """Put up a scene, everything closed, with room for objects of these assets (indices into ASSET_NAMES)."""
+        fixed = _fixed(scene)
+        start, counts = len(fixed.rows), _COUNTS[assets]
+        end = start + int(counts.sum())
+        if end > self.rows.shape[1]:
+            wider = np.zeros((len(self.rows), end + _SPARE_ROWS, WIDTH), np.float32)
+            wider[:, : self.rows.shape[1]] = self.rows
+            self.rows = wider
+        self.rows[home, :start] = fixed.rows
+        self.counts[home] = end
+        self._fixed[home] = fixed
+        self._assets[home, : len(assets)] = assets
+        self._first[home, : len(assets)] = start + np.cumsum(counts) - counts
+
+    def slide(self, home: int) -> tuple[float, float]:
+        """The direction in which a home's drawers open, x and z."""
+        return self._fixed[home].slide
+
+    def place(
+        self,
+        homes: NDArray[np.intp],
+        objects: NDArray[np.intp],
+        positions: NDArray[np.float64],
+        headings: NDArray[np.float64],
+        scales: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Show objects, one per entry, with their origins at `positions` [n, 3], turned and, if asked, resized."""
+        assets = self._assets[homes, objects]
+        counts = _COUNTS[assets]
+        which = np.repeat(np.arange(len(homes)), counts)
+        within = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+        rows = _SHAPES[_FIRSTS[assets][which] + within]
+        if scales is not None:
+            rows[:, [X, Y, Z, HALF_X, HALF_Y, HALF_Z, BOUND]] *= scales[which, None].astype(np.float32)
+        cos, sin = np.cos(headings)[which], np.sin(headings)[which]
+        at = positions[which]
+        x, z, turned, turned_by = (rows[:, column].copy() for column in (X, Z, COS, SIN))
+        rows[:, X] = at[:, 0] + cos * x - sin * z
+        rows[:, Y] += at[:, 1]
+        rows[:, Z] = at[:, 2] + sin * x + cos * z
+        rows[:, COS] = cos * turned - sin * turned_by
+        rows[:, SIN] = sin * turned + cos * turned_by
+        rows[:, OWNER] = objects[which]
+        self.rows[homes[which], self._first[homes, objects][which] + within] = rows
+
+    def set_joint(self, home: int, joint: int, value: float) -> None:
+        """Show a drawer or the fridge door at a joint value."""
+        fixed = self._fixed[home]
+        start, end = fixed.parts[joint]
+        shown = self.rows[home, start:end]
+        if JOINTS[joint] == "fridge":
+            rows, hinge, heading = fixed.door
+            shown[:] = placed(rows, *hinge, heading + value)
+        else:
+            closed = fixed.rows[start:end]
+            shown[:, X] = closed[:, X] + fixed.slide[0] * value
+            shown[:, Z] = closed[:, Z] + fixed.slide[1] * value
