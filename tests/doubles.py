@@ -129,3 +129,35 @@ def make_policy(kind: str, tokens: int = 1, action_tokens: int = 0, trained_visi
             policy.adapter.decoder.mlp[-1].weight, std=0.02
         )  # larger than training's, so that tests can see
     return policy
+
+
+class FakeBackbonePlugin:
+    """An entry point of `llarp.backbones`; `weights` names the seed."""
+
+    summary, weights, requires, extra = "a random recurrent network", None, (), None
+
+    def load(self, options, device) -> FakeBackbone:
+        return FakeBackbone(options, seed=int(options.weights or 0))
+
+
+class FakeVisionPlugin:
+    """An entry point of `llarp.vision`."""
+
+    summary, requires, extra = "a random projection", (), None
+
+    def load(self, options, device) -> FakeEncoder:
+        return FakeEncoder(options, trained=options.weights == "trained")
+
+
+fake_backbone = FakeBackbonePlugin()
+fake_vision = FakeVisionPlugin()
+
+
+def install_doubles(folder) -> None:
+    """Make the stand-ins discoverable as `fake` wherever `folder` is on the path."""
+    info = folder / "llarp_doubles-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: llarp-doubles\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[llarp.backbones]\nfake = doubles:fake_backbone\n[llarp.vision]\nfake = doubles:fake_vision\n"
+    )

@@ -1,0 +1,91 @@
+"""From a recipe to a policy with fresh trained parameters around the recipe's frozen parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from llarp_cli import registry
+from llarp_cli.backbones.contract import Backbone
+from llarp_cli.config import Recipe
+from llarp_cli.errors import UsageProblem
+from llarp_cli.policy.llarp import LLaRPPolicy
+from llarp_cli.policy.lstm import LSTMPolicy
+from llarp_cli.policy.parts import EPISODE_STEPS
+from llarp_cli.rearrangement.simulator import World
+from llarp_cli.vision.contract import VisionEncoder
+
+LearnedPolicy = LLaRPPolicy | LSTMPolicy
+
+INSTRUCTION_TOKENS = 64
+"""What a context must hold beside an episode; the benchmark's longest sentences stay below it."""
+
+
+def build_policy(recipe: Recipe, device: Any, *, world: World | None = None) -> LearnedPolicy:
+    """Build the recipe's policy, its trained parameters drawn from `recipe.seed`.
+
+    Args:
+        recipe: what to build.
+        device: torch device.
+        world: where it will act. Names the vision encoder where the recipe does not, and must be what that
+            encoder was trained on. None imports no environment but the recipe's own, for that name alone.
+
+    Raises:
+        UsageProblem: a part is unknown or cannot be had, or the parts do not fit each other.
+    """
+    device = torch.device(device)
+    encoder = _load_encoder(recipe, device, world)
+    if world is not None:
+        check_renderer(encoder, world)
+    backbone: Backbone = registry.load("backbone", recipe.backbone.name).load(recipe.backbone, device)
+    _check_context(recipe, backbone)
+    kind = {"llarp": LLaRPPolicy, "lstm": LSTMPolicy}[recipe.policy]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2 * recipe.seed + 1)
+        return kind(backbone, encoder, recipe.adapter)
+
+
+def check_renderer(encoder: VisionEncoder, world: World) -> None:
+    """Refuse pictures that the encoder was not trained on.
+
+    Raises:
+        UsageProblem: they differ.
+    """
+    if encoder.renderer is not None and encoder.renderer != world.version:
+        raise UsageProblem(
+            f"vision encoder '{encoder.name}' ({encoder.weights}) was trained on pictures of version "
+            f"'{encoder.renderer}', and environment '{world.name}' draws version '{world.version}'",
+            "train one: llarp pretrain-vision --out FILE, then vision.weights=FILE",
+        )
+
+
+def _load_encoder(recipe: Recipe, device: torch.device, world: World | None) -> VisionEncoder:
+    options = recipe.vision
+    if options.name is None:
+        place = world or registry.load("environment", recipe.environment)
+        options = options.model_copy(update={"name": place.vision})
+    plugin = registry.load("vision encoder", options.name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2 * recipe.seed)
+        encoder: VisionEncoder = plugin.load(options, device)
+    for key in ("image_size", "tokens"):
+        given, wanted = getattr(options, key), getattr(encoder, key)
+        if given != wanted:
+            raise UsageProblem(
+                f"vision.{key} = {given}: vision encoder '{options.name}' has {wanted}", f"write vision.{key}={wanted}"
+            )
+    return encoder
+
+
+def _check_context(recipe: Recipe, backbone: Backbone) -> None:
+    if recipe.policy != "llarp":
+        return
+    per_step = recipe.vision.tokens + recipe.adapter.action_tokens
+    needed = INSTRUCTION_TOKENS + EPISODE_STEPS * per_step
+    if needed > backbone.context_length:
+        raise UsageProblem(
+            f"{EPISODE_STEPS} steps of {per_step} tokens and an instruction of {INSTRUCTION_TOKENS} are {needed} "
+            f"tokens; backbone '{recipe.backbone.name}' holds {backbone.context_length}",
+            "lower vision.tokens or adapter.action_tokens, or choose another backbone",
+        )

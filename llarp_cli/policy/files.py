@@ -1,0 +1,263 @@
+"""A policy on disk: what was trained, what it was trained around, and the recipe.
+
+    adapter.safetensors   the trained parameters, nothing else
+    config.json           which frozen parts, hashes and skills they belong to (`PolicyConfig`)
+    recipe.yaml           the resolved recipe
+
+Checkpoints and exports hold the same three files. Reading them never unpickles anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from llarp_cli import __version__
+from llarp_cli.config import Recipe
+from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.policy.build import LearnedPolicy, build_policy
+from llarp_cli.rearrangement.skills import SKILLS
+from llarp_cli.recipes import load_recipe, to_yaml
+
+FORMAT = 1
+ADAPTER, CONFIG, RECIPE = "adapter.safetensors", "config.json", "recipe.yaml"
+POLICY_FILES = (ADAPTER, CONFIG, RECIPE)
+
+
+class Record(BaseModel):
+    """A part of `config.json`. Keys that a later version adds are passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class BackboneRecord(Record):
+    """The frozen language model; see `BackboneIdentity`.
+
+    Attributes:
+        dtype: of weights and activations, e.g. "float32".
+    """
+
+    name: str
+    weights: str
+    revision: str | None
+    hash: str
+    dtype: Literal["float32", "bfloat16", "float16"]
+
+
+class VisionRecord(Record):
+    """The vision encoder; see `VisionEncoder`."""
+
+    name: str
+    weights: str
+    hash: str
+    renderer: str | None
+    image_size: int
+    tokens: int
+    feature_size: int
+
+
+class PolicyConfig(Record):
+    """`config.json`.
+
+    Attributes:
+        format: of the three files together.
+        llarp: the version that wrote them.
+        policy: kind, as in a recipe.
+        environment: where it was trained.
+        adapter_sha256: of `adapter.safetensors`.
+        skills: the actions, in the order of the logits.
+    """
+
+    format: Literal[1]
+    llarp: str
+    policy: Literal["llarp", "lstm"]
+    environment: str
+    backbone: BackboneRecord
+    vision: VisionRecord
+    adapter_sha256: str
+    skills: list[str]
+
+
+def save_policy(policy: LearnedPolicy, recipe: Recipe, directory: Path) -> None:
+    """Write the three files of a policy, each whole or not at all.
+
+    Args:
+        policy: not wrapped by a distributed wrapper.
+        recipe: the resolved recipe that it was built from.
+        directory: made if missing.
+
+    Raises:
+        LlarpError: the directory cannot be written.
+    """
+    backbone, encoder = policy.frozen.backbone, policy.frozen.encoder
+    adapter = save({name: tensor.detach().cpu().contiguous() for name, tensor in policy.state_dict().items()})
+    identity = backbone.identity
+    config = PolicyConfig(
+        format=FORMAT,
+        llarp=__version__,
+        policy=recipe.policy,
+        environment=recipe.environment,
+        backbone=BackboneRecord(
+            name=identity.name,
+            weights=identity.weights,
+            revision=identity.revision,
+            hash=identity.hash,
+            dtype=str(backbone.dtype).removeprefix("torch."),
+        ),
+        vision=VisionRecord(
+            name=recipe.vision.name or encoder.name,
+            weights=encoder.weights,
+            hash=encoder.hash,
+            renderer=encoder.renderer,
+            image_size=encoder.image_size,
+            tokens=encoder.tokens,
+            feature_size=encoder.feature_size,
+        ),
+        adapter_sha256=hashlib.sha256(adapter).hexdigest(),
+        skills=[str(skill) for skill in SKILLS],
+    )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _write(directory / ADAPTER, adapter)
+        _write(directory / CONFIG, (config.model_dump_json(indent=2) + "\n").encode())
+        _write(directory / RECIPE, to_yaml(recipe).encode())
+    except OSError as error:
+        raise LlarpError(f"cannot write the policy to '{directory}': {error.strerror}") from error
+
+
+def read_policy(directory: Path) -> tuple[PolicyConfig, Recipe, dict[str, Tensor]]:
+    """Read and check the three files, without loading any frozen part.
+
+    Returns:
+        The configuration, the recipe and the trained parameters.
+
+    Raises:
+        UsageProblem: a file is missing, damaged, foreign or of another version.
+    """
+    for name in POLICY_FILES:
+        if not (directory / name).is_file():
+            raise UsageProblem(
+                f"'{directory}' is no policy: it holds no {name}",
+                f"a checkpoint and an export each hold {', '.join(POLICY_FILES)}",
+            )
+    config = _read_config(directory / CONFIG)
+    adapter = (directory / ADAPTER).read_bytes()
+    if hashlib.sha256(adapter).hexdigest() != config.adapter_sha256:
+        raise UsageProblem(
+            f"'{directory / ADAPTER}' is damaged or another policy's: its hash is not the one in {CONFIG}",
+            "copy the whole directory again, or use another checkpoint",
+        )
+    try:
+        parameters = load(adapter)
+    except SafetensorError as error:
+        raise UsageProblem(f"'{directory / ADAPTER}' is not a safetensors file", "use another checkpoint") from error
+    recipe, _ = load_recipe(str(directory / RECIPE))
+    return config, recipe, parameters
+
+
+def open_policy(directory: Path, device: Any = "cpu", weights: str | None = None) -> tuple[LearnedPolicy, Recipe]:
+    """Rebuild a saved policy, on the frozen parts it was trained with.
+
+    Args:
+        directory: a checkpoint or an export.
+        device: torch device.
+        weights: hub id or path of the backbone's weights in place of the recipe's; they must be the same weights.
+
+    Raises:
+        UsageProblem: as `read_policy`; or a frozen part cannot be had or is not the one trained with.
+    """
+    config, recipe, parameters = read_policy(directory)
+    policy = build_policy(_as_trained(recipe, config, weights), device)
+    backbone, encoder = policy.frozen.backbone, policy.frozen.encoder
+    if encoder.hash != config.vision.hash:
+        raise UsageProblem(
+            f"'{directory}' was trained with vision encoder '{config.vision.name}' ({config.vision.weights}) of hash "
+            f"{config.vision.hash[:12]}; the one here has {encoder.hash[:12]}",
+            f"name the file it was trained with as vision.weights in '{directory / RECIPE}', or train again",
+        )
+    if backbone.identity.hash != config.backbone.hash:
+        raise UsageProblem(
+            f"'{directory}' was trained around weights '{config.backbone.weights}' of hash "
+            f"{config.backbone.hash[:12]}; '{backbone.identity.weights}' has {backbone.identity.hash[:12]}",
+            f"name the weights it was trained around as backbone.weights in '{directory / RECIPE}'",
+        )
+    _check_fit(directory, parameters, policy.state_dict())
+    policy.load_state_dict(parameters)
+    return policy, recipe
+
+
+def _as_trained(recipe: Recipe, config: PolicyConfig, weights: str | None) -> Recipe:
+    """The recipe with what was decided when it was first built: encoder, precision, commit of the weights."""
+    backbone: dict[str, Any] = {"dtype": config.backbone.dtype}
+    if weights is not None:
+        backbone |= {"weights": weights, "revision": None}
+    elif config.backbone.revision is not None:
+        backbone["revision"] = config.backbone.revision
+    return recipe.model_copy(
+        update={
+            "policy": config.policy,
+            "backbone": recipe.backbone.model_copy(update=backbone),
+            "vision": recipe.vision.model_copy(update={"name": config.vision.name}),
+        }
+    )
+
+
+def _read_config(path: Path) -> PolicyConfig:
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageProblem(f"'{path}' is damaged: it is not JSON", "use another checkpoint") from error
+    if not isinstance(raw, dict) or not isinstance(raw.get("format"), int) or "adapter_sha256" not in raw:
+        raise UsageProblem(f"'{path}' is not a llarp policy's", "give a directory that llarp wrote")
+    if raw["format"] != FORMAT:
+        raise UsageProblem(
+            f"'{path}' has format {raw['format']}, written by llarp {raw.get('llarp')}; this is llarp {__version__} "
+            f"and reads format {FORMAT}",
+            "pip install -U llarp" if raw["format"] > FORMAT else f"pip install llarp=={raw.get('llarp')}",
+        )
+    try:
+        config = PolicyConfig.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageProblem(f"'{path}' is damaged: {where}: {first['msg'].lower()}", "use another checkpoint") from error
+    if config.skills != [str(skill) for skill in SKILLS]:
+        raise UsageProblem(f"'{path}' lists other skills than this llarp has", f"pip install llarp=={config.llarp}")
+    return config
+
+
+def _check_fit(directory: Path, parameters: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Names, shapes and types of the trained parameters are those of the policy that the recipe describes."""
+    strange = sorted(parameters.keys() ^ wanted.keys())
+    if strange:
+        where = "lacks" if strange[0] in wanted else "also holds"
+        raise UsageProblem(f"'{directory / ADAPTER}' does not fit its recipe: it {where} {strange[0]}", _FIT_HINT)
+    for name, tensor in parameters.items():
+        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
+            raise UsageProblem(
+                f"'{directory / ADAPTER}' does not fit its recipe: {name} is {_form(tensor)}, "
+                f"not {_form(wanted[name])}",
+                _FIT_HINT,
+            )
+
+
+_FIT_HINT = f"put back the {RECIPE} it was saved with"
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
