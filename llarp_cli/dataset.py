@@ -42,7 +42,7 @@ def ship(world: World, directory: Path = SHIPPED) -> dict[str, dict[str, str]]:
     """Write the fixed episodes of every split for one world, and the hashes by which a change is noticed.
 
     Maintainers run it after a change to scenes, sizes, sentences or tasks:
-    `python -c "from llarp_cli.dataset import ship; from llarp_cli.home import world; ship(world())"`.
+    `python -c "from llarp_cli.dataset import ship; from llarp_cli.home import world; ship(world)"`.
 
     Args:
         world: they go to a directory of its name.

@@ -27,8 +27,8 @@ def generate(split: str, count: int, seed: int, families: tuple[str, ...], out: 
     llarp dataset generate rephrasing --count 200 --seed 1 --out more.jsonl
     llarp eval --episodes more.jsonl
     """
-    from llarp_cli.rearrangement.episode_files import write_episodes
-    from llarp_cli.rearrangement.splits import generate as generate_episodes
+    from llarp_cli.dataset import generate_file
+    from llarp_cli.registry import load
 
-    write_episodes(out, generate_episodes(split, count=count, seed=seed, families=families))
+    generate_file(load("environment", "home"), split, out, count, seed, families)
     click.echo(out)
