@@ -106,9 +106,7 @@ def _put_away(pool: Pool, draws: Draws) -> Asked:
 def _two_objects(pool: Pool, draws: Draws) -> Asked:
     first, second = draws.sample(pool, 2)
     target = draws.choice(SURFACES)
-    goal = exists(
-        [("X", first), ("Y", second)], "AND", f"on_top(X, {target})", f"on_top(Y, {target})", "not_holding()"
-    )
+    goal = exists([("X", first), ("Y", second)], "AND", f"on_top(X, {target})", f"on_top(Y, {target})", "not_holding()")
     return Asked(
         {"object1": first, "object2": second, "target": target},
         (Required(first, avoid=(target,)), Required(second, avoid=(target,))),
