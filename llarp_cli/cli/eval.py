@@ -50,8 +50,8 @@ def eval_(
     llarp eval planner --all-families
     llarp eval --episodes mine.jsonl
     """
+    from llarp_cli.evaluation.evaluate import evaluate_policy
     from llarp_cli.evaluation.report import plot_results, table_of
-    from llarp_cli.evaluation.verb import evaluate_policy
     from llarp_cli.runs import resolve_policy
 
     results = evaluate_policy(

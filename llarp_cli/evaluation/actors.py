@@ -1,0 +1,205 @@
+"""What acts in an evaluation: a learned policy, the searching planner, or chance.
+
+Chance is keyed by seed and episode, so that an episode goes the same way whatever else runs beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llarp_cli.config import RewardOptions
+from llarp_cli.rearrangement.environment import MAX_STEPS, RearrangementVectorEnv
+from llarp_cli.rearrangement.skills import SKILLS
+
+if TYPE_CHECKING:
+    from llarp_cli.policy.contract import Policy
+
+IMAGE_SIZE = 128
+"""Side of the pictures where no policy asks for another."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One step of N rows.
+
+    Attributes:
+        actions: int64 [N].
+        probabilities: float [N], of the actions.
+    """
+
+    actions: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+class Actor(Protocol):
+    """Chooses skills in a vector environment.
+
+    Attributes:
+        image_size: side of the pictures it wants.
+    """
+
+    image_size: int
+
+    def reset(self, environment: RearrangementVectorEnv) -> None:
+        """Prepare for an environment that has just been reset."""
+
+    def act(self, observation: dict[str, Any], starts: NDArray[np.bool_]) -> Choice:
+        """Choose a skill in every row; what inactive rows get is not used.
+
+        Args:
+            starts: bool [N], rows in which an episode begins with this observation.
+        """
+
+
+class PlannerActor:
+    """The searching planner."""
+
+    image_size = IMAGE_SIZE
+
+    def reset(self, environment: RearrangementVectorEnv) -> None:
+        self._environment = environment
+
+    def act(self, observation: dict[str, Any], starts: NDArray[np.bool_]) -> Choice:
+        actions = self._environment.expert_actions()
+        return Choice(actions, np.ones(len(actions)))
+
+
+class RandomActor:
+    """Each of the 70 skills alike.
+
+    Args:
+        seed: of its choices.
+    """
+
+    image_size = IMAGE_SIZE
+
+    def __init__(self, seed: int):
+        self._seed = seed
+
+    def reset(self, environment: RearrangementVectorEnv) -> None:
+        self._clocks = Clocks(environment, self._seed)
+
+    def act(self, observation: dict[str, Any], starts: NDArray[np.bool_]) -> Choice:
+        actions = self._clocks.next(starts).argmin(axis=1)
+        return Choice(actions, np.full(len(actions), 1 / len(SKILLS)))
+
+
+class PolicyActor:
+    """A learned policy.
+
+    Args:
+        policy: trained.
+        seed: of sampled actions.
+        deterministic: take the likeliest skill.
+    """
+
+    def __init__(self, policy: Policy, seed: int, deterministic: bool):
+        self.image_size = policy.image_size
+        self._policy, self._seed, self._deterministic = policy, seed, deterministic
+
+    def reset(self, environment: RearrangementVectorEnv) -> None:
+        self._environment = environment
+        self._clocks = Clocks(environment, self._seed)
+        self._state = self._policy.initial_state(environment.num_envs)
+        self._previous = np.full(environment.num_envs, -1, np.int64)
+
+    def act(self, observation: dict[str, Any], starts: NDArray[np.bool_]) -> Choice:
+        import torch
+
+        # A row without an episode goes on with its last sentence, at the first step for ever.
+        texts = [episode.instruction for episode in self._environment.episodes_now]
+        starts = starts | ~self._environment.active
+        self._previous[starts] = -1
+        with torch.no_grad():
+            features = self._policy.perceive(observation["rgb"])
+            decision = self._policy.act(features, texts, self._state, starts, self._previous, deterministic=True)
+        log_probs = decision.logits.double().log_softmax(-1).cpu().numpy()
+        if self._deterministic:
+            actions = log_probs.argmax(axis=1)
+        else:
+            # The first of independent exponential clocks with these rates to ring is a draw from them.
+            actions = (log_probs - np.log(self._clocks.next(starts))).argmax(axis=1)
+        self._previous = actions.astype(np.int64)
+        return Choice(self._previous, np.exp(log_probs[np.arange(len(actions)), actions]))
+
+
+class Clocks:
+    """Exponential waiting times, one per row and skill, that depend on seed, episode and step alone.
+
+    Args:
+        seed: another seed gives others.
+    """
+
+    def __init__(self, environment: RearrangementVectorEnv, seed: int):
+        self._environment, self._seed = environment, seed
+        self._times = np.ones((environment.num_envs, MAX_STEPS, len(SKILLS)))
+        self._steps = np.zeros(environment.num_envs, np.int64)
+
+    def next(self, starts: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Waiting times of this step, [N, 70]."""
+        # Rows without an episode stay at the first step; theirs are not used.
+        self._steps = np.where(starts | ~self._environment.active, 0, self._steps + 1)
+        for row in np.flatnonzero(starts & self._environment.active):
+            episode = self._environment.episodes_now[row]
+            text = f"{self._seed}/{episode.split}/{episode.id}"
+            key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
+            random = np.random.Generator(np.random.Philox(key=key))
+            self._times[row] = random.exponential(size=self._times[row].shape)
+        return self._times[np.arange(len(self._steps)), self._steps]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An actor and what it comes with.
+
+    Attributes:
+        name: for tables.
+        backbone: its frozen language model, None without one.
+        environment: where it was trained.
+        families: that its recipe trains; empty for all.
+        reward: that its recipe pays.
+    """
+
+    actor: Actor
+    name: str
+    backbone: str | None = None
+    environment: str = "home"
+    families: Sequence[str] = ()
+    reward: RewardOptions = field(default_factory=RewardOptions)
+
+
+def open_actor(source: Path | Literal["planner", "random"], *, seed: int, deterministic: bool) -> Opened:
+    """Whatever `runs.resolve_policy` found, ready to act.
+
+    Args:
+        source: a directory that holds a policy, or one of the two that are not learned.
+        seed: of sampled actions.
+        deterministic: take the likeliest skill.
+
+    Raises:
+        UsageProblem: the policy is damaged or foreign, or its frozen parts cannot be had.
+    """
+    if source == "planner":
+        return Opened(PlannerActor(), "planner")
+    if source == "random":
+        return Opened(RandomActor(seed), "random")
+    from accelerate import PartialState
+
+    from llarp_cli.policy.files import open_policy
+
+    policy, recipe = open_policy(source, PartialState().device)
+    return Opened(
+        PolicyActor(policy, seed, deterministic),
+        str(source),
+        recipe.backbone.name,
+        recipe.environment,
+        recipe.tasks.families,
+        recipe.reward,
+    )

@@ -1,0 +1,173 @@
+"""Evaluation: each episode exactly once, however many run at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from llarp_cli import registry
+from llarp_cli.config import RewardOptions
+from llarp_cli.errors import UsageProblem, unknown
+from llarp_cli.evaluation.actors import Actor, open_actor
+from llarp_cli.evaluation.results import Outcome, Results
+from llarp_cli.rearrangement.environment import RearrangementVectorEnv
+from llarp_cli.rearrangement.episode_files import read_episodes
+from llarp_cli.rearrangement.episodes import Episode
+from llarp_cli.rearrangement.simulator import World
+from llarp_cli.rearrangement.splits import GROUPS, SPLITS, EpisodeList, find_split, split_episodes
+from llarp_cli.rearrangement.tasks import FAMILIES
+
+
+def evaluate(
+    actor: Actor,
+    world: World,
+    episodes: Sequence[Episode],
+    *,
+    num_envs: int = 32,
+    seed: int = 0,
+    reward: RewardOptions | None = None,
+    progress: Callable[[Outcome], None] | None = None,
+) -> tuple[Outcome, ...]:
+    """Run every episode once.
+
+    Args:
+        actor: chooses the skills.
+        world: where.
+        episodes: at least one.
+        num_envs: how many at a time.
+        seed: of where in a receptacle objects are put down.
+        reward: what is paid.
+        progress: called with each outcome as it comes.
+
+    Returns:
+        Outcomes in the order of the episodes.
+    """
+    environment = RearrangementVectorEnv(
+        world,
+        EpisodeList(episodes),
+        min(num_envs, len(episodes)),
+        image_size=actor.image_size,
+        reward=reward,
+        seed=seed,
+    )
+    outcomes: dict[tuple[str, str], Outcome] = {}
+    observation, _ = environment.reset()
+    actor.reset(environment)
+    starts = np.ones(environment.num_envs, bool)
+    while environment.active.any():
+        choice = actor.act(observation, starts)
+        observation, _, terminations, truncations, infos = environment.step(choice.actions)
+        starts = terminations | truncations
+        for _, episode, told in infos["finished"]:
+            outcome = Outcome(
+                id=episode.id,
+                split=episode.split,
+                family=episode.family,
+                success=told["success"],
+                total_reward=told["return"],
+                length=told["length"],
+                invalid_skills=told["invalid_skills"],
+            )
+            outcomes[episode.split, episode.id] = outcome
+            if progress is not None:
+                progress(outcome)
+    environment.close()
+    return tuple(outcomes[episode.split, episode.id] for episode in episodes)
+
+
+def evaluate_policy(
+    source: Path | Literal["planner", "random"],
+    *,
+    splits: Sequence[str] = (),
+    families: Sequence[str] = (),
+    all_families: bool = False,
+    episode_file: Path | None = None,
+    limit: int | None = None,
+    num_envs: int = 32,
+    seed: int = 0,
+    deterministic: bool = False,
+) -> Results:
+    """What `llarp eval` does.
+
+    Args:
+        source: what `runs.resolve_policy` found.
+        splits: names of splits or groups; empty for all.
+        families: only these; empty for those the policy's recipe trains.
+        all_families: every family, trained or not.
+        episode_file: in place of splits.
+        limit: only the first episodes of each split.
+        num_envs: episodes at a time.
+        seed: of sampled actions and of where objects are put down.
+        deterministic: take the likeliest skill.
+
+    Raises:
+        UsageProblem: a split, family, file or policy cannot be had, or no episode is left.
+    """
+    if all_families and families:
+        raise UsageProblem("--family and --all-families exclude each other", "leave one out")
+    if splits and episode_file is not None:
+        raise UsageProblem("--split and --episodes exclude each other", "leave one out")
+    names = _expand(splits)
+    given = None if episode_file is None else read_episodes(episode_file)
+    _check_families(families, given or ())
+
+    opened = open_actor(source, seed=seed, deterministic=deterministic)
+    world = registry.load("environment", opened.environment)
+    if given is None:
+        given = [episode for name in names for episode in split_episodes(world, name)]
+    wanted = families or (() if all_families else opened.families)
+    episodes = [episode for episode in given if not wanted or episode.family in wanted]
+    left_out = Counter(episode.family for episode in given if wanted and episode.family not in wanted)
+    if not episodes:
+        raise UsageProblem(f"no episode of {', '.join(wanted)} here: there are {', '.join(left_out)}", "--all-families")
+    if limit is not None:
+        episodes = _first_of_each(episodes, limit)
+
+    outcomes = _with_bar(opened.actor, world, episodes, num_envs, seed, opened.reward)
+    return Results(opened.name, opened.backbone, seed, deterministic, outcomes, dict(left_out))
+
+
+def _expand(splits: Sequence[str]) -> list[str]:
+    """Splits by name, groups replaced by theirs, none twice."""
+    names = [one for name in splits or SPLITS for one in GROUPS.get(name, (name,))]
+    for name in names:
+        find_split(name)
+    return list(dict.fromkeys(names))
+
+
+def _check_families(families: Sequence[str], given: Sequence[Episode]) -> None:
+    known = {*FAMILIES, *(episode.family for episode in given)}
+    for family in families:
+        if family not in known:
+            raise unknown("family", family, known)
+
+
+def _first_of_each(episodes: Sequence[Episode], limit: int) -> list[Episode]:
+    taken: Counter[str] = Counter()
+    chosen = []
+    for episode in episodes:
+        taken[episode.split] += 1
+        if taken[episode.split] <= limit:
+            chosen.append(episode)
+    return chosen
+
+
+def _with_bar(
+    actor: Actor, world: World, episodes: Sequence[Episode], num_envs: int, seed: int, reward: RewardOptions
+) -> tuple[Outcome, ...]:
+    from tqdm import tqdm
+
+    successes = 0
+    with tqdm(total=len(episodes), unit=" episodes", disable=None) as bar:
+
+        def progress(outcome: Outcome) -> None:
+            nonlocal successes
+            successes += outcome.success
+            bar.set_postfix_str(f"success {successes / (bar.n + 1):.1%}", refresh=False)
+            bar.update()
+
+        return evaluate(actor, world, episodes, num_envs=num_envs, seed=seed, reward=reward, progress=progress)

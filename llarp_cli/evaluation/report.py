@@ -1,0 +1,86 @@
+"""An evaluation as a table and as a picture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from llarp_cli.evaluation.results import Results, summarize
+
+HEADER = ("split", "family", "episodes", "success", "95% interval", "return", "length", "invalid skills")
+
+
+def table_of(results: Results) -> str:
+    """A Markdown table: a row per split, one per family below it where there are several, and the total."""
+    rows: list[tuple[str, ...]] = []
+    for name, outcomes in results.splits.items():
+        summary = summarize(outcomes)
+        rows.append(_row(name, "", summary))
+        if len(summary["families"]) > 1:
+            for family in summary["families"]:
+                rows.append(_row("", family, summarize([o for o in outcomes if o.family == family])))
+    if len(results.splits) > 1:
+        rows.append(_row("total", "", summarize(results.outcomes)))
+    widths = [max(len(row[i]) for row in [HEADER, *rows]) for i in range(len(HEADER))]
+    lines = [_line(HEADER, widths), "|" + "|".join("-" * (width + 2) for width in widths) + "|"]
+    lines += [_line(row, widths) for row in rows]
+    how = "the likeliest skill" if results.deterministic else f"sampled skills, seed {results.seed}"
+    around = f" around {results.backbone}" if results.backbone else ""
+    lines += ["", f"{results.policy}{around}; {how}; return, length and invalid skills are means per episode"]
+    if results.left_out:
+        told = ", ".join(f"{count} of {family}" for family, count in sorted(results.left_out.items()))
+        lines.append(f"left out: {sum(results.left_out.values())} episodes ({told}); --all-families runs them too")
+    return "\n".join(lines)
+
+
+def _row(split: str, family: str, summary: dict[str, Any]) -> tuple[str, ...]:
+    low, high = summary["interval"]
+    return (
+        split,
+        family,
+        str(summary["episodes"]),
+        f"{summary['success']:.1%}",
+        f"{low:.1%} - {high:.1%}",
+        f"{summary['return']:.2f}",
+        f"{summary['length']:.1f}",
+        f"{summary['invalid_skills']:.1f}",
+    )
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    padded = (
+        cell.ljust(width) if i < 2 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "| " + " | ".join(padded) + " |"
+
+
+def plot_results(results: Results, path: Path) -> None:
+    """Success by split as bars with their 95% intervals.
+
+    Args:
+        path: a .png file, replaced whole.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    summaries = {name: summarize(outcomes) for name, outcomes in results.splits.items()}
+    names, rates = list(summaries), [summary["success"] for summary in summaries.values()]
+    figure = Figure(figsize=(2.5 + 1.1 * len(names), 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    below = [rate - summary["interval"][0] for rate, summary in zip(rates, summaries.values(), strict=True)]
+    above = [summary["interval"][1] - rate for rate, summary in zip(rates, summaries.values(), strict=True)]
+    axes.bar(range(len(names)), rates, yerr=[below, above], capsize=6, color="#4878a8", ecolor="#333333", width=0.6)
+    for i, summary in enumerate(summaries.values()):
+        axes.text(i, 0.02, f"{summary['success']:.0%}\nn={summary['episodes']}", ha="center", color="white", fontsize=9)
+    axes.set_xticks(range(len(names)), [name.replace("_", "\n") for name in names])
+    axes.set_ylim(0, 1.05)
+    axes.set_ylabel("success (95% interval)")
+    axes.set_title(f"{results.backbone or results.policy}", fontsize=11)
+    axes.grid(axis="y", alpha=0.25)
+    axes.set_axisbelow(True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    figure.savefig(temporary, format="png", dpi=120)
+    os.replace(temporary, path)

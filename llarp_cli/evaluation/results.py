@@ -1,0 +1,99 @@
+"""What an evaluation found: episodes, rates and their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Z95 = 1.959963984540054
+"""Standard normal quantile of a two-sided 95% interval."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One episode's end.
+
+    Attributes:
+        total_reward: undiscounted.
+        length: steps.
+        invalid_skills: steps whose skill could not be used.
+    """
+
+    id: str
+    split: str
+    family: str
+    success: bool
+    total_reward: float
+    length: int
+    invalid_skills: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """All episodes of an evaluation.
+
+    Attributes:
+        policy: what was evaluated, as typed or found.
+        backbone: its frozen language model, None without one.
+        seed: of sampled actions.
+        deterministic: the likeliest skill was taken.
+        outcomes: in the order of the episodes.
+        left_out: family → episodes not run because the recipe does not train it, or another was asked for.
+    """
+
+    policy: str
+    backbone: str | None
+    seed: int
+    deterministic: bool
+    outcomes: tuple[Outcome, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> dict[str, tuple[Outcome, ...]]:
+        """Outcomes by split, in order of appearance."""
+        names = dict.fromkeys(outcome.split for outcome in self.outcomes)
+        return {name: tuple(o for o in self.outcomes if o.split == name) for name in names}
+
+    def to_json(self) -> dict[str, Any]:
+        """As `llarp eval --json` writes it: success rates are fractions; return, length and invalid_skills
+        are means per episode; interval is Wilson's, 95%."""
+        return {
+            "policy": self.policy,
+            "backbone": self.backbone,
+            "seed": self.seed,
+            "splits": {name: summarize(outcomes) for name, outcomes in self.splits.items()},
+            "total": summarize(self.outcomes),
+        }
+
+
+def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Counts, success with its interval, means, and success by family of at least one episode."""
+    count = len(outcomes)
+    families = sorted({outcome.family for outcome in outcomes})
+    return {
+        **_success(outcomes),
+        "interval": list(wilson(sum(o.success for o in outcomes), count)),
+        "return": sum(o.total_reward for o in outcomes) / count,
+        "length": sum(o.length for o in outcomes) / count,
+        "invalid_skills": sum(o.invalid_skills for o in outcomes) / count,
+        "families": {family: _success([o for o in outcomes if o.family == family]) for family in families},
+    }
+
+
+def _success(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    successes = sum(outcome.success for outcome in outcomes)
+    return {"episodes": len(outcomes), "successes": successes, "success": successes / len(outcomes)}
+
+
+def wilson(successes: int, episodes: int) -> tuple[float, float]:
+    """95% interval of a success rate (Wilson 1927): inside [0, 1] and sensible at 0 and 100%.
+
+    Args:
+        episodes: at least 1.
+    """
+    rate, z = successes / episodes, Z95
+    centre = (rate + z * z / (2 * episodes)) / (1 + z * z / episodes)
+    half = z / (1 + z * z / episodes) * math.sqrt(rate * (1 - rate) / episodes + (z / (2 * episodes)) ** 2)
+    return max(0.0, centre - half), min(1.0, centre + half)

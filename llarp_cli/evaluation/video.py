@@ -1,0 +1,162 @@
+"""A film of an episode: the agent's view, the home from above, the sentence, and each skill with its outcome.
+
+One picture per skill, held for a second, so that it can be read at normal speed.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from llarp_cli.errors import LlarpError
+from llarp_cli.rearrangement.simulator import Simulator
+
+VIEW = 448
+"""Side of the agent's view and of the map, pixels."""
+MARGIN = 16
+TOP, BOTTOM = 104, 104
+"""Heights of the strips for the sentence and for the skill, pixels."""
+WIDTH = 2 * VIEW + 3 * MARGIN
+HEIGHT = TOP + VIEW + 24 + BOTTOM
+
+FRAMES_PER_SECOND = 10
+HELD, HELD_AT_END = 10, 30
+"""Frames for which one picture, and the last, is shown."""
+
+BACKGROUND, TEXT, FAINT = (24, 26, 31), (240, 240, 240), (150, 155, 165)
+GOOD, BAD, SKILL = (92, 200, 120), (235, 105, 95), (130, 190, 255)
+
+
+class Film:
+    """Pictures of an episode, made as it goes.
+
+    Args:
+        simulator: its home 0 is filmed.
+        instruction: the sentence.
+        max_steps: of an episode.
+        actor: who acts.
+    """
+
+    def __init__(self, simulator: Simulator, instruction: str, max_steps: int, actor: str):
+        self._simulator, self._max_steps = simulator, max_steps
+        self._instruction = instruction
+        self._actor = actor
+        self._steps = 0
+        self._total = 0.0
+        self._caption: tuple[str, str, tuple[int, int, int]] = ("start", "", FAINT)
+        self.pictures: list[NDArray[np.uint8]] = [self._picture(None)]
+
+    def add(self, skill: str, probability: float, possible: bool, reward: float) -> None:
+        """A picture of the home after a skill."""
+        self._steps += 1
+        self._total += reward
+        outcome = f"reward {reward:+.2f}" if possible else f"not possible here, reward {reward:+.2f}"
+        self._caption = (skill, f"{probability:.0%} sure   {outcome}", SKILL if possible else BAD)
+        self.pictures.append(self._picture(None))
+
+    def end(self, success: bool) -> None:
+        """A last picture that says how it ended."""
+        self.pictures.append(self._picture(success))
+
+    def write(self, path: Path) -> None:
+        """Encode it.
+
+        Args:
+            path: an .mp4 file, replaced whole.
+
+        Raises:
+            LlarpError: it cannot be written.
+        """
+        held = [HELD] * (len(self.pictures) - 1) + [HELD_AT_END]
+        frames = [picture for picture, count in zip(self.pictures, held, strict=True) for _ in range(count)]
+        write_video(path, frames, FRAMES_PER_SECOND)
+
+    def _picture(self, success: bool | None) -> NDArray[np.uint8]:
+        canvas = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
+        draw = ImageDraw.Draw(canvas)
+        _paragraph(draw, self._instruction, (MARGIN, 14), WIDTH - 2 * MARGIN, TOP - 20)
+
+        view = self._simulator.render(VIEW, np.array([0]))[0].copy()
+        canvas.paste(Image.fromarray(view), (MARGIN, TOP))
+        canvas.paste(Image.fromarray(self._simulator.map(0, VIEW)), (2 * MARGIN + VIEW, TOP))
+        draw.text((MARGIN, TOP + VIEW + 4), "what the agent sees", FAINT, _font(15))
+        draw.text((2 * MARGIN + VIEW, TOP + VIEW + 4), "from above", FAINT, _font(15))
+
+        skill, outcome, colour = self._caption
+        y = TOP + VIEW + 30
+        draw.text((MARGIN, y), skill, colour, _font(32))
+        draw.text((MARGIN, y + 46), outcome, TEXT, _font(22))
+        counted = f"step {self._steps} / {self._max_steps}   return {self._total:.2f}"
+        draw.text((WIDTH - MARGIN, y + 46), counted, TEXT, _font(22), anchor="ra")
+        draw.text((WIDTH - MARGIN, y + 8), self._actor, FAINT, _font(16), anchor="ra")
+        if success is not None:
+            _banner(canvas, "SUCCESS" if success else "NOT DONE", GOOD if success else BAD)
+        return np.asarray(canvas)
+
+
+def write_video(path: Path, frames: list[NDArray[np.uint8]], frames_per_second: int) -> None:
+    """Write an mp4 file (H.264, yuv420p: what browsers and players show).
+
+    Args:
+        path: replaced whole.
+        frames: uint8 [H, W, 3] each, H and W even.
+        frames_per_second: at 1x.
+
+    Raises:
+        LlarpError: it cannot be written.
+    """
+    import av
+
+    temporary = path.with_name(f".{path.name}.tmp")
+    height, width, _ = frames[0].shape
+    try:
+        with av.open(str(temporary), "w", format="mp4") as container:
+            stream = container.add_stream("libx264", rate=Fraction(frames_per_second), options={"crf": "18"})
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        temporary.replace(path)
+    except (av.error.FFmpegError, OSError) as error:
+        temporary.unlink(missing_ok=True)
+        raise LlarpError(f"cannot write film '{path}': {error}", "choose another place with --video") from error
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
+def _paragraph(draw: ImageDraw.ImageDraw, text: str, at: tuple[int, int], width: int, height: int) -> None:
+    """Text wrapped at words, as large as fits."""
+    for size in (32, 28, 24, 20, 17, 14):
+        font = _font(size)
+        lines = _wrapped(draw, text, font, width)
+        step = round(size * 1.3)
+        if len(lines) * step <= height:
+            break
+    for i, line in enumerate(lines[: height // step]):
+        draw.text((at[0], at[1] + i * step), line, TEXT, font)
+
+
+def _wrapped(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if draw.textlength(longer, font) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _banner(canvas: Image.Image, text: str, colour: tuple[int, int, int]) -> None:
+    draw = ImageDraw.Draw(canvas)
+    font = _font(56)
+    x, y = WIDTH // 2, TOP + VIEW // 2
+    left, top, right, bottom = draw.textbbox((x, y), text, font, anchor="mm")
+    draw.rounded_rectangle((left - 40, top - 28, right + 40, bottom + 28), 18, fill=BACKGROUND, outline=colour, width=5)
+    draw.text((x, y), text, colour, font, anchor="mm")
