@@ -168,7 +168,7 @@ class ToySimulator:
         board[n, np.where(facing < 5, 44 + facing, 28 + facing), 2] = 240
         board[:, 44:, 1] = np.where(self.joints[rows] > 0.3, 200, 0)
         square = np.arange(size) * 7 // size
-        self._pictures[rows] = board.reshape(-1, 7, 7, 3)[:, square[:, None], square[None, :]]
+        self._pictures[rows] = board.reshape(-1, 7, 7, 3).take(square, axis=2).take(square, axis=1)
         return self._pictures
 
     def visible(self):

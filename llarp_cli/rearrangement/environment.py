@@ -147,7 +147,7 @@ class RearrangementVectorEnv(VectorEnv):
         return self._play.labels()
 
     def plan(self, row: int) -> list[int] | None:
-        """A shortest plan with full knowledge for a row's episode from now on: action indices, None if there is none."""
+        """A shortest plan with full knowledge for a row's episode, from now on; None if there is none."""
         return self._play.plan(row)
 
     def state_dict(self) -> dict[str, Any]:
@@ -305,7 +305,7 @@ class RearrangementEnv(gymnasium.Env):
         return int(self._play.labels()[0])
 
     def plan(self) -> list[int] | None:
-        """A shortest plan with full knowledge from now on: action indices, None if there is none."""
+        """A shortest plan with full knowledge, from now on; None if there is none."""
         return self._play.plan(0)
 
     def render(self) -> NDArray[np.uint8] | None:

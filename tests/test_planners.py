@@ -1,0 +1,208 @@
+"""Both planners solve what can be solved, through skills alone; chance does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toy_world import ToyWorld
+
+from llarp_cli.config import TaskOptions
+from llarp_cli.rearrangement.environment import RearrangementEnv, RearrangementVectorEnv
+from llarp_cli.rearrangement.skills import SKILL_INDEX, SKILLS
+from llarp_cli.rearrangement.splits import EpisodeList, TrainingEpisodes, generate
+from llarp_cli.rearrangement.tasks import FAMILIES
+from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, RECEPTACLES, SURFACES
+
+WORLD = ToyWorld()
+SIZE = 16
+
+
+def finished(world, episodes, choose, rows=64):
+    """The statistics of all episodes, `choose(vector)` giving the actions."""
+    vector = RearrangementVectorEnv(world, EpisodeList(episodes), rows, image_size=SIZE)
+    vector.reset()
+    found = []
+    while vector.active.any():
+        *_, infos = vector.step(choose(vector))
+        found += [stats for _, _, stats in infos["finished"]]
+    return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_searching_planner_solves_every_episode(family):
+    episodes = list(generate(WORLD, "train_validation", 200, 0, [family]))
+    found = finished(WORLD, episodes, RearrangementVectorEnv.expert_actions)
+    assert len(found) == 200
+    assert all(stats["success"] for stats in found)
+    assert all(stats["invalid_skills"] == 0 for stats in found)
+    assert all(stats["return"] == pytest.approx(15) for stats in found)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_full_planner_solves_every_episode_and_no_one_is_quicker(family):
+    episodes = list(generate(WORLD, "train_validation", 200, 0, [family]))
+    env = RearrangementEnv(WORLD, EpisodeList(episodes), image_size=SIZE)
+    lengths = []
+    for _ in episodes:
+        env.reset()
+        actions = env.plan()
+        *steps, last = [env.step(action) for action in actions]
+        assert last[2]
+        assert not any(terminated for _, _, terminated, _, _ in steps)
+        assert not any(info["invalid_skill"] for *_, info in [*steps, last])
+        lengths.append(len(actions))
+    searched = finished(WORLD, episodes, RearrangementVectorEnv.expert_actions, rows=len(episodes))
+    assert min(lengths) >= 2
+    assert sum(lengths) < sum(stats["length"] for stats in searched)
+
+
+def test_chance_solves_next_to_nothing():
+    random = np.random.default_rng(0)
+    episodes = list(generate(WORLD, "train_validation", 400, 0))
+    found = finished(WORLD, episodes, lambda vector: random.integers(0, 70, vector.num_envs), rows=400)
+    assert np.mean([stats["success"] for stats in found]) < 0.05
+
+
+def test_the_searching_planner_looks_in_one_order_and_goes_back_to_what_it_saw():
+    episode = next(
+        e
+        for e in generate(WORLD, "new_scenes", 50, 1, ["fetch"])
+        if _start(e, "object") == "TV stand" and e.slots["target"] == "black table"
+    )
+    env = RearrangementEnv(WORLD, EpisodeList([episode]), image_size=SIZE)
+    far = replace(episode.arrangement, robot=(0, 9000, 90_000))
+    env.reset(options={"episode": replace(episode, arrangement=far)})
+    done, terminated = [], False
+    while not terminated:
+        action = env.expert_action()
+        done.append(SKILLS[action])
+        terminated = env.step(action)[2]
+    category = episode.slots["object"]
+    expected = [("go_to", "brown table"), ("go_to", "TV stand"), ("pick", category)]
+    expected += [("go_to", "black table"), ("place", "black table")]
+    assert [(skill.kind, skill.target) for skill in done] == expected
+
+    # Put down elsewhere, it is remembered.
+    env.reset(options={"episode": replace(episode, arrangement=far)})
+    for skill in [("go_to", "TV stand"), ("pick", category), ("go_to", "chair"), ("place", "chair"), ("go_to", "sink")]:
+        env.step(SKILL_INDEX[skill])
+    assert env.expert_action() == SKILL_INDEX["go_to", "chair"]
+
+
+def _start(episode, slot):
+    objects = episode.arrangement.objects
+    return next(o.receptacle for o in objects if CATEGORY_OF[o.asset] == episode.slots[slot])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_never_seen_is_found_by_trying(family):
+    blind = ToyWorld(hidden=frozenset(CATEGORIES))
+    episodes = list(generate(blind, "train_validation", 60, 0, [family]))
+    found = finished(blind, episodes, RearrangementVectorEnv.expert_actions)
+    limit = {"two_objects": 0.6}.get(family, 1.0)  # looking everywhere for two takes more steps than there are
+    assert np.mean([stats["success"] for stats in found]) >= limit
+
+
+def test_the_searching_planner_recovers_from_whatever_the_policy_did():
+    """After random skills, with 32 steps still to go, it solves the rest."""
+    random = np.random.default_rng(0)
+    source = TrainingEpisodes(WORLD, TaskOptions(), 0)
+    vector = RearrangementVectorEnv(WORLD, source, 300, image_size=SIZE, max_steps=64)
+    vector.reset()
+    for _ in range(32):
+        # Picks and places that can be done, more often than chance alone would.
+        actions = random.integers(0, 70, vector.num_envs)
+        labels = vector.expert_actions()
+        vector.step(np.where(random.random(vector.num_envs) < 0.2, labels, actions))
+    found = []
+    for _ in range(32):
+        *_, infos = vector.step(vector.expert_actions())
+        found += [stats["success"] for *_, stats in infos["finished"]]
+    assert np.mean(found) > 0.99
+
+
+def test_labels_depend_only_on_what_the_agent_knows():
+    """Moving what has not been seen changes nothing."""
+    episode = next(generate(WORLD, "new_scenes", 1, 5, ["fetch"]))
+    far = replace(episode.arrangement, robot=(0, 9000, 90_000))
+    category, target = episode.slots["object"], episode.slots["target"]
+    labels = []
+    for receptacle in SURFACES[-2:]:
+        env = RearrangementEnv(WORLD, EpisodeList([episode]), image_size=SIZE)
+        env.reset(options={"episode": replace(episode, arrangement=far)})
+        m = env.simulator.categories[0].tolist().index(CATEGORIES.index(category))
+        env.simulator.positions[0, m] = env.simulator.boxes[0, RECEPTACLES.index(receptacle), :3]
+        course = []
+        for surface in [name for name in SURFACES[:4] if name != target]:
+            course.append(env.expert_action())
+            env.step(SKILL_INDEX["go_to", surface])
+        labels.append(course)
+    assert labels[0] == labels[1]
+
+
+def _node(quantifier, inputs, *terms, connective="AND"):
+    named = [{"name": name, "expr_type": category} for name, category in inputs]
+    return {"quantifier": quantifier, "expr_type": connective, "inputs": named, "sub_exprs": list(terms)}
+
+
+GOALS = {
+    "three objects": _node(
+        "EXISTS",
+        [("X", "apple"), ("Y", "cup"), ("Z", "block")],
+        "on_top(X, sofa)",
+        "on_top(Y, black table)",
+        "on_top(Z, sink)",
+        "not_holding()",
+    ),
+    "swap": _node("EXISTS", [("X", "apple"), ("Y", "book")], "on_top(X, sofa)", "on_top(Y, sink)", "not_holding()"),
+    "all of a kind": _node("FORALL", [("X", "block")], "on_top(X, sofa)", "not_holding()"),
+    "none of a kind": {
+        "expr_type": "AND",
+        "sub_exprs": [
+            "not_holding()",
+            _node("FORALL", [("X", "cup")], "on_top(X, sofa)", "on_top(X, sink)", connective="NOR"),
+        ],
+    },
+    "in the fridge": _node("EXISTS", [("X", "apple")], "in(X, fridge)", "not_holding()"),
+    "in a drawer": _node("EXISTS", [("X", "apple")], "in(X, left drawer)", "not_holding()"),
+    "open the fridge": {"expr_type": "AND", "sub_exprs": ["opened_fridge(fridge)", "not_holding()"]},
+    "open a drawer": {"expr_type": "AND", "sub_exprs": ["opened_cab(bottom drawer)"]},
+    "condition": _node(
+        "EXISTS", [("X", "apple"), ("Y", "book")], "closed_fridge(fridge)", "on_top(X, sofa)", "on_top(Y, sink)"
+    ),
+    "go to": {"expr_type": "AND", "sub_exprs": ["robot_at(sofa)"]},
+    "find": _node("EXISTS", [("X", "apple")], "robot_at(X)"),
+    "either": {
+        "expr_type": "OR",
+        "sub_exprs": [
+            _node("EXISTS", [("X", "apple")], "on_top(X, sofa)", "not_holding()"),
+            {"expr_type": "AND", "sub_exprs": ["opened_fridge(fridge)"]},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("name", GOALS)
+def test_the_full_planner_reaches_other_goals_and_subgoals_pay_all_along(name):
+    episodes = list(generate(WORLD, "new_scenes", 5, 0, ["two_objects"]))
+    env = RearrangementEnv(WORLD, EpisodeList(episodes), image_size=SIZE)
+    for episode in episodes:
+        env.reset(options={"episode": replace(episode, goal=GOALS[name])})
+        actions = env.plan()
+        assert len(actions) <= 16
+        steps = [env.step(action) for action in actions]
+        if actions:
+            assert steps[-1][2]
+            total = sum(reward for _, reward, *_ in steps)
+            paid = {"go to": [10], "find": [10], "either": [10, 15]}.get(name, [15])
+            assert any(total == pytest.approx(value) for value in paid)
+
+
+def test_a_goal_that_cannot_be_reached_has_no_plan():
+    episode = next(generate(WORLD, "new_scenes", 1, 0, ["move"]))
+    goal = _node("EXISTS", [("X", "apple")], "on_top(X, sofa)", "on_top(X, sink)")
+    env = RearrangementEnv(WORLD, EpisodeList([episode]), image_size=SIZE)
+    env.reset(options={"episode": replace(episode, goal=goal)})
+    assert env.plan() is None
