@@ -141,7 +141,7 @@ def test_vector_equals_singles_step_for_step():
     random = np.random.default_rng(0)
     ended = {"terminated": 0, "truncated": 0}
     for _ in range(steps):
-        for row, single in enumerate(singles):
+        for row in range(rows):
             assert (observation["rgb"][row] == seen[row]["rgb"]).all()
             assert observation["instruction"][row] == seen[row]["instruction"]
         labels = vector.expert_actions()
