@@ -78,7 +78,6 @@ def load_recipe(
         given[key] = (value, source)
     for override in overrides:
         key, value = _parse_override(override)
-        given = {k: v for k, v in given.items() if not k.startswith(f"{key}.")}
         for leaf, leaf_value in _leaves(value, key):
             given[leaf] = (leaf_value, COMMAND_LINE)
     for key, (flag, value) in (flags or {}).items():

@@ -19,7 +19,7 @@ def dataset() -> None:
 @click.option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many episodes.")
 @click.option("--seed", type=click.IntRange(min=0), required=True, metavar="S", help="Of the draw.")
 @click.option("--family", "families", multiple=True, metavar="NAME", help="A family; may be given again. Default: all.")
-@click.option("--out", type=OutputFile(".jsonl"), required=True, metavar="FILE.jsonl")
+@click.option("--out", type=OutputFile(".jsonl", ".jsonl.gz"), required=True, metavar="FILE.jsonl")
 def generate(split: str, count: int, seed: int, families: tuple[str, ...], out: Path) -> None:
     """Make more episodes of a split's kind, one JSON object per line.
 

@@ -22,4 +22,4 @@ def doctor(environment: str | None, json_file: Path | None) -> None:
     click.echo(found.text())
     save_json(json_file, found.to_json())
     if environment is not None:
-        found.require(environment)
+        found.require_environment(environment)

