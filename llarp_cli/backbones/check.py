@@ -62,9 +62,7 @@ def refuse_unless_exact(backbone: FrozenBackbone, config: Any) -> None:
         stock = torch.cat([stock_hidden(backbone, ids, part) for ids, part in parts])
     except Exception as error:
         reason = (str(error).strip().splitlines() or [repr(error)])[0]
-        raise UsageProblem(
-            refusal + f"its attention does not go through transformers' interface ({reason})", hint
-        ) from error
+        raise UsageProblem(refusal + f"its attention cannot be packed ({reason})", hint) from error
     difference = ((hidden - stock).abs().max() / stock.abs().max()).item()
     if not difference < TOLERANCE[backbone.dtype]:
         raise UsageProblem(refusal + f"packed results differ from the stock model's by {difference:.1%}", hint)

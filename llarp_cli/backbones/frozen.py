@@ -173,10 +173,13 @@ class FrozenBackbone:
     def run(self, packed: Pass, tokens: Tensor | None = None, input_ids: Tensor | None = None) -> Tensor:
         """One packed call of the stock model: hidden states [S, D] of tokens [S, D] or ids [1, S]."""
         positions = torch.from_numpy(packed.layout.slot + self._first_position).to(self.device)[None]
-        return self.model(
+        hidden = self.model(
             input_ids=input_ids,
             inputs_embeds=None if tokens is None else tokens.to(self.dtype)[None],
             position_ids=positions,
             use_cache=False,
             packed=packed,
         ).last_hidden_state[0]
+        if packed.layer == 0:
+            raise RuntimeError("it does not use transformers' attention interface")
+        return hidden

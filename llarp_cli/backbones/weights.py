@@ -82,26 +82,26 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
         else:
             model = _pretrained_model(config, source, options, dtype, device, quantized, plugin)
         tokenizer = _tokenizer(source, options, config, plugin)
-    first = config.pad_token_id + 1 if config.model_type in BESIDE_PADDING else 0
-    backbone = kind(
-        model,
-        tokenizer,
-        name=options.name,
-        weights=RANDOM if random else source.name,
-        revision=None if random else source.revision,
-        context_length=_context_length(config, options.name) - first,
-        prefix_cache_mb=options.prefix_cache_mb,
-        first_position=first,
-    )
-    if quantization != "none":
-        _differentiate_exactly(model, device)
-    refuse_unless_exact(backbone, config)
+        first = config.pad_token_id + 1 if config.model_type in BESIDE_PADDING else 0
+        backbone = kind(
+            model,
+            tokenizer,
+            name=options.name,
+            weights=RANDOM if random else source.name,
+            revision=None if random else source.revision,
+            context_length=_context_length(config, options.name) - first,
+            prefix_cache_mb=options.prefix_cache_mb,
+            first_position=first,
+        )
+        if quantization != "none":
+            _differentiate_exactly(model, device)
+        refuse_unless_exact(backbone, config)
     return backbone
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' bars and its report on the weights of heads we do not load."""
+    """Without transformers' bars, its report on the weights of heads we do not load, and its advice."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

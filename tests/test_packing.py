@@ -1,0 +1,88 @@
+"""Packed tokens behind cached prefixes give what the stock model gives, gradients included."""
+
+import pytest
+import torch
+from backbone_models import ALL, DECODERS, TEXTS, WINDOW, backbone, observations, plain_forward, relative, stock
+
+EXACT = 1e-5
+LENGTHS = [20, 3, 31, 12]
+
+
+@pytest.mark.parametrize("model_type", ALL)
+def test_hidden_states_and_gradients_equal_the_full_forward_pass(model_type):
+    model = backbone(model_type)
+    tokens = observations(model, LENGTHS).requires_grad_()
+    weight = torch.randn(sum(LENGTHS), model.hidden_size, generator=torch.Generator().manual_seed(1))
+    hidden = model.forward(tokens, LENGTHS, model.encode(TEXTS))
+    (hidden * weight).sum().backward()
+
+    plain, again = stock(model), tokens.detach().clone().requires_grad_()
+    parts = zip(model.tokenize(TEXTS), again.split(LENGTHS), strict=True)
+    expected = torch.cat([plain_forward(plain, ids, part, causal=model_type in DECODERS) for ids, part in parts])
+    (expected * weight).sum().backward()
+
+    assert relative(hidden, expected) < EXACT
+    assert relative(tokens.grad, again.grad) < EXACT
+
+
+@pytest.mark.parametrize("model_type", ALL)
+def test_every_token_depends_on_its_instruction_and_its_past_alone(model_type):
+    model = backbone(model_type)
+    tokens = observations(model, [6]).requires_grad_()
+    hidden = model.forward(tokens, [6], model.encode(TEXTS[:1]))
+    other = model.forward(tokens, [6], model.encode(TEXTS[2:3]))
+    assert relative(other, hidden) > 1e-2
+    (gradient,) = torch.autograd.grad(hidden[3, : model.hidden_size // 2].sum(), tokens)
+    assert gradient[4:].abs().max() == 0
+    assert gradient[:4].abs().amax(1).min() > 1e-4
+
+
+def test_sliding_window_hides_what_lies_behind_it():
+    model = backbone("mistral")
+    tokens = observations(model, [30]).requires_grad_()
+    hidden = model.forward(tokens, [30], model.encode(TEXTS[:1]))
+    (gradient,) = torch.autograd.grad(hidden[-1, 0], tokens)
+    reach = 2 * (WINDOW - 1)  # two layers
+    assert gradient[: 29 - reach].abs().max() == 0
+    assert gradient[29 - reach].abs().max() > 0
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "mistral", "bert"])
+def test_packed_equals_one_by_one(model_type):
+    model = backbone(model_type)
+    tokens = observations(model, LENGTHS)
+    prefixes = model.encode(TEXTS)
+    packed = model.forward(tokens, LENGTHS, prefixes)
+    parts = zip(tokens.split(LENGTHS), LENGTHS, prefixes, strict=True)
+    alone = torch.cat([model.forward(part, [length], [prefix]) for part, length, prefix in parts])
+    assert relative(packed, alone) < EXACT
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "mistral", "bert"])
+def test_longer_neighbours_change_nothing(model_type):
+    """What a short episode is padded to, in attention, is its neighbours' length."""
+    model = backbone(model_type)
+    tokens = observations(model, [4])
+    (short,) = model.encode(TEXTS[2:3])
+    alone = model.forward(tokens, [4], [short])
+    for length in (5, 17, 60):
+        beside = torch.cat([tokens, 100 * observations(model, [length], seed=length)])
+        both = model.forward(beside, [4, length], [short, *model.encode(TEXTS[1:2])])
+        assert relative(both[:4], alone) < EXACT
+
+
+def test_episodes_without_tokens_are_allowed():
+    model = backbone("llama")
+    tokens = observations(model, [5, 2])
+    prefixes = model.encode(TEXTS)
+    with_gaps = model.forward(tokens, [0, 5, 0, 2], prefixes)
+    without = model.forward(tokens, [5, 2], [prefixes[1], prefixes[3]])
+    assert relative(with_gaps, without) < EXACT
+    assert model.forward(tokens[:0], [0, 0], prefixes[:2]).shape == (0, model.hidden_size)
+
+
+def test_gradient_is_finite_with_very_uneven_lengths():
+    model = backbone("mistral")
+    tokens = observations(model, [1, 40]).requires_grad_()
+    model.forward(tokens, [1, 40], model.encode(TEXTS[:2])).square().sum().backward()
+    assert torch.isfinite(tokens.grad).all()
