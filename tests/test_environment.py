@@ -201,6 +201,14 @@ def test_each_episode_is_played_once_and_exhausted_rows_fall_silent():
     assert sorted(played) == sorted(episode.id for episode in episodes)
 
 
+@pytest.mark.parametrize("action", [-1, 70])
+def test_an_action_that_does_not_exist_is_refused(action):
+    vector = RearrangementVectorEnv(WORLD, training(), 2, image_size=SIZE)
+    vector.reset()
+    with pytest.raises(ValueError, match="0 to 69"):
+        vector.step(np.array([0, action]))
+
+
 def test_more_rows_than_episodes():
     episodes = list(generate(WORLD, "new_scenes", 2, 0))
     vector = RearrangementVectorEnv(WORLD, EpisodeList(episodes), 4, image_size=SIZE)

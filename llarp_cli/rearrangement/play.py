@@ -21,6 +21,7 @@ from llarp_cli.rearrangement.planner import plan
 from llarp_cli.rearrangement.reward import Rewards
 from llarp_cli.rearrangement.searcher import Searcher
 from llarp_cli.rearrangement.simulator import World
+from llarp_cli.rearrangement.skills import SKILLS
 
 MAX_OBJECTS = 64
 """Objects a home may have."""
@@ -110,9 +111,14 @@ class Play:
         Args:
             actions: [N], action indices; those of other rows are not looked at.
             rows: bool [N], play only these of the active rows.
+
+        Raises:
+            ValueError: an action is not in 0..69.
         """
         playing = self.active if rows is None else self.active & rows
         actions = np.where(playing, actions, 0)
+        if ((actions < 0) | (actions >= len(SKILLS))).any():
+            raise ValueError(f"actions go from 0 to {len(SKILLS) - 1}, got {actions.tolist()}")
         held_before = self.facts.held.copy()
         spots = random_spots(self._spot_keys, self.lengths)
         valid = execute(self.simulator, self.facts, actions, playing, spots)
