@@ -145,12 +145,12 @@ HELD_OUT: dict[str, tuple[Wording, ...]] = {
 """Family → held-out wordings."""
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    "black table": ("ebony table", "dark black desk"),
+    "black table": ("ebony table", "jet-black desk"),
     "brown table": ("wooden table", "chestnut desk"),
     "TV stand": ("television unit", "media console"),
     "sink": ("basin", "washbowl"),
-    "right counter": ("right-hand worktop", "kitchen top on the right"),
-    "left counter": ("left-hand worktop", "kitchen top on the left"),
+    "right counter": ("right-hand worktop", "countertop on the right"),
+    "left counter": ("left-hand worktop", "countertop on the left"),
     "sofa": ("couch", "settee"),
 }
 """Surface → names never used in training."""
