@@ -44,7 +44,7 @@ class HomeWorld:
 
     def test_scenes(self) -> tuple[str, ...]:
         """The 34 released scenes."""
-        from llarp_cli.home.layouts import released_names
+        from llarp_cli.home.released import released_names
 
         return released_names()
 

@@ -1,4 +1,4 @@
-"""What stands where: the plan of a home in whole millimetres and millidegrees, and the 34 released plans.
+"""What stands where: the plan of a home in whole millimetres and millidegrees.
 
 A plan holds no pictures and no poses of the robot: `scenes.py` derives those from it. All arithmetic
 is on integers, so that a plan is the same on every machine.
@@ -6,17 +6,15 @@ is on integers, so that a plan is the same on every machine.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
-
-from llarp_cli.rearrangement.draws import Draws
 
 Point = tuple[int, int]
 Polygon = tuple[Point, ...]
+Room = tuple[int, int, int, int]
+"""x0, z0, x1, z1: the inside of the outer walls."""
 
 FULL_TURN = 360_000
 SCALE = 1_000_000
@@ -113,7 +111,7 @@ class Layout:
     """
 
     name: str
-    room: tuple[int, int, int, int]
+    room: Room
     walls: tuple[Wall, ...]
     outer: int
     pieces: tuple[Piece, ...]
@@ -184,7 +182,7 @@ def clear(polygon: Polygon, others: Iterable[Polygon]) -> bool:
     return not any(overlap(polygon, other) for other in others)
 
 
-def inside(polygon: Polygon, room: tuple[int, int, int, int]) -> bool:
+def inside(polygon: Polygon, room: Room) -> bool:
     """Whether a polygon lies in a room."""
     x0, z0, x1, z1 = room
     return all(x0 <= x <= x1 and z0 <= z <= z1 for x, z in polygon)
@@ -208,7 +206,7 @@ def front_zone(piece: Piece) -> Polygon:
     return rectangle(piece, -ROBOT_RADIUS - 60, ROBOT_RADIUS + 60, FOOTPRINTS[piece.kind][3] + 1, reach)
 
 
-def outer_walls(room: tuple[int, int, int, int]) -> tuple[Wall, ...]:
+def outer_walls(room: Room) -> tuple[Wall, ...]:
     """Four walls around a room."""
     half = WALL_THICKNESS // 2
     x0, z0, x1, z1 = room[0] - half, room[1] - half, room[2] + half, room[3] + half
@@ -218,86 +216,3 @@ def outer_walls(room: tuple[int, int, int, int]) -> tuple[Wall, ...]:
         Wall(x0 - half, z1, x1 + half, z1),
         Wall(x0, z0 + half, x0, z1 - half),
     )
-
-
-_RELEASED_KITCHEN = {"v3_sc0": (578, 6687, FRIDGE_RIGHT), "v3_sc3": (-2154, 1948, FRIDGE_LEFT)}
-_RELEASED_ROOM = {"v3_sc0": (-2650, -1400, 4600, 8100), "v3_sc3": (-2600, -2000, 4600, 8150)}
-# In v3_sc0 the counter stands in the middle of the flat; behind it, where no furniture is, are walls.
-_RELEASED_WALLS = {"v3_sc0": (Wall(180, 4050, 180, 8100), Wall(-2650, 4100, 130, 4100)), "v3_sc3": ()}
-_RELEASED_VOID = {"v3_sc0": [((-2650, 4100), (180, 4100), (180, 8100), (-2650, 8100))], "v3_sc3": []}
-
-
-@lru_cache(maxsize=1)
-def _released_facts() -> dict[str, dict[str, tuple[int, int, int]]]:
-    """Scene → movable piece → centre x, z and heading of the long side of its object area.
-
-    Fitted to the object positions of the released episodes, good to a few centimetres; v3_sc3_staging_17 to 20 cm.
-    In v3_sc0_staging_01 two pieces are moved apart by 7 and 4 cm, so that they do not overlap.
-    """
-    return json.loads(resources.files("llarp_cli.home").joinpath("data/released_layouts.json").read_text())
-
-
-def released_names() -> tuple[str, ...]:
-    """The names of the released plans."""
-    return tuple(_released_facts())
-
-
-def released(name: str) -> Layout:
-    """A plan recovered from object positions in the released episodes.
-
-    Kitchen and the four movable pieces are where they were; which side of a piece is its front, the walls,
-    the chair and the decoration cannot be recovered and are made up.
-    """
-    house = name[:6]
-    room = _RELEASED_ROOM[house]
-    x, z, fridge = _RELEASED_KITCHEN[house]
-    counter, cold = kitchen(x, z, 270_000, fridge)
-    walls = (*outer_walls(room), *_RELEASED_WALLS[house])
-    fixed = [polygon for wall in walls for polygon in wall_rectangles(wall)]
-    fixed += [footprint(counter), footprint(cold)]
-    facts = _released_facts()[name]
-    pieces = [_faced(kind, facts, fixed) for kind in MOVABLE]
-    draws = Draws("released home", name)
-    taken = [*fixed, *map(footprint, pieces), *_RELEASED_VOID[house]]
-    zones = [kitchen_zone(counter, cold), *map(front_zone, pieces)]
-    pieces += _furnished(room, taken, zones, draws)
-    colours = (draws.choice(WALL_COLOURS), draws.choice(WALL_COLOURS), draws.choice(FLOOR_COLOURS))
-    return Layout(name, room, walls, 4, (counter, cold, *pieces), colours)
-
-
-def _faced(kind: str, facts: dict[str, tuple[int, int, int]], fixed: list[Polygon]) -> Piece:
-    """A movable piece, its front toward the side with more free floor."""
-    x, z, yaw = facts[kind]
-    others = [footprint(Piece(other, *facts[other])) for other in MOVABLE if other != kind]
-    blocked = [*fixed, *others]
-
-    def depth(piece: Piece) -> int:
-        front = FOOTPRINTS[piece.kind][3]
-        for reach in range(front + 100, front + 2600, 100):
-            if not clear(rectangle(piece, -400, 400, front + 1, reach), blocked):
-                return reach
-        return front + 2600
-
-    # The facts give the centre of the object area, which is 100 mm before a sofa's own.
-    ahead = -100 if kind == "sofa" else 0
-    sides = [Piece(kind, *world(Piece(kind, x, z, heading), 0, ahead), heading) for heading in (yaw, yaw + 180_000)]
-    return max(sides, key=depth)
-
-
-def _furnished(
-    room: tuple[int, int, int, int], taken: list[Polygon], zones: list[Polygon], draws: Draws
-) -> list[Piece]:
-    """A chair, a lamp and a plant where there is room for them."""
-    added: list[Piece] = []
-    for kind in ("chair", "lamp", "plant"):
-        for _ in range(400):
-            x, z = draws.between(room[0], room[2]), draws.between(room[1], room[3])
-            piece = Piece(kind, x, z, draws.below(4) * 90_000)
-            body = footprint(piece, 80)
-            reserved = [front_zone(piece)] if kind == "chair" else []
-            if all(inside(area, room) and clear(area, taken) for area in (body, *reserved)) and clear(body, zones):
-                added.append(piece)
-                taken.append(body)
-                zones.extend(reserved)
-                break
-    return added

@@ -16,6 +16,7 @@ from llarp_cli.home.layouts import (
     Piece,
     Point,
     Polygon,
+    Room,
     Wall,
     clear,
     footprint,
@@ -42,27 +43,32 @@ def procedural(number: int, attempt: int) -> Layout | None:
     if _chance(draws, 50):
         width, depth = depth, width
     room = (-(width // 2), -(depth // 2), width - width // 2, depth - depth // 2)
-    plan = _Plan(room, draws)
+    plan = Plan(room, draws)
     if not (plan.kitchen() and plan.inner_walls()):
         return None
     for kind in (*draws.shuffled(("black table", "brown table", "TV stand", "sofa")), "chair"):
         if not plan.furniture(kind):
             return None
-    plan.decoration()
-    colours = (draws.choice(WALL_COLOURS), draws.choice(WALL_COLOURS), draws.choice(FLOOR_COLOURS))
-    return Layout(f"home-{number}", room, tuple(plan.walls), 4, tuple(plan.pieces), colours)
+    return plan.finished(f"home-{number}")
 
 
-class _Plan:
+class Plan:
     """A plan in the making: what is placed, the floor it takes and the floor to keep free."""
 
-    def __init__(self, room: tuple[int, int, int, int], draws: Draws):
+    def __init__(self, room: Room, draws: Draws):
         self.room, self.draws = room, draws
         self.walls = list(outer_walls(room))
         self.pieces: list[Piece] = []
         self.taken: list[Polygon] = []
         self.zones: list[Polygon] = []
         self.hung: dict[int, list[tuple[int, int]]] = {side: [] for side in range(4)}
+
+    def finished(self, name: str) -> Layout:
+        """Decorated and painted."""
+        self.decoration()
+        draws = self.draws
+        colours = (draws.choice(WALL_COLOURS), draws.choice(WALL_COLOURS), draws.choice(FLOOR_COLOURS))
+        return Layout(name, self.room, tuple(self.walls), 4, tuple(self.pieces), colours)
 
     def along(self, side: int) -> int:
         """The length of an outer wall: 0 at low z, 1 at high x, 2 at high z, 3 at low x."""

@@ -20,15 +20,15 @@ from llarp_cli.home.layouts import (
     STAND_OFF,
     Layout,
     Piece,
+    Room,
     footprint,
     inside,
-    released,
-    released_names,
     turn,
     wall_rectangles,
     world,
 )
 from llarp_cli.home.procedural import procedural
+from llarp_cli.home.released import released, released_names
 from llarp_cli.rearrangement.simulator import Scene
 from llarp_cli.rearrangement.vocabulary import JOINTS, RECEPTACLES, SURFACES
 
@@ -111,11 +111,6 @@ HANDLES: dict[str, tuple[str, tuple[int, int, int], tuple[int, int]]] = {
 """Joint → the piece, where its handle is in the piece's frame (x, y, z), and where the robot stands (x, z)."""
 
 
-def home_names() -> tuple[str, ...]:
-    """The names of the homes kept for evaluation."""
-    return released_names()
-
-
 @lru_cache(maxsize=2048)
 def furnished(name: str) -> Home:
     """The home of that name: "home-<number>" or a released one.
@@ -124,19 +119,17 @@ def furnished(name: str) -> Home:
         UsageProblem: there is no such home.
     """
     if name in released_names():
-        derived = _derived(released(name))
-        if derived is None:
-            raise LlarpError(f"scene '{name}' leaves the robot no place to stand", "report this")
-        return derived
-    stem, _, number = name.partition("-")
-    if stem != "home" or not number.isdecimal() or str(int(number)) != number or int(number) >= 1 << 63:
-        raise _no_such(name)
-    for attempt in range(ATTEMPTS):
-        layout = procedural(int(number), attempt)
+        plans = (released(name, attempt) for attempt in range(ATTEMPTS))
+    else:
+        stem, _, number = name.partition("-")
+        if stem != "home" or not number.isdecimal() or len(number) > 18 or str(int(number)) != number:
+            raise _no_such(name)
+        plans = (procedural(int(number), attempt) for attempt in range(ATTEMPTS))
+    for layout in plans:
         derived = layout and _derived(layout)
         if derived:
             return derived
-    raise LlarpError(f"scene '{name}' cannot be furnished", "choose another number")
+    raise LlarpError(f"scene '{name}' cannot be furnished", "choose another one")
 
 
 def _no_such(name: str) -> UsageProblem:
@@ -185,7 +178,7 @@ def _stand(
     preferred: tuple[int, int],
     aim: tuple[int, int],
     sides: tuple[int, ...],
-    room: tuple[int, int, int, int],
+    room: Room,
     obstacles: NDArray[np.int64],
 ) -> tuple[int, int, int] | None:
     """The first free pose before a piece that looks at `aim`: side after side, nearer and nearer on each.

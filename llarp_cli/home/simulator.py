@@ -70,6 +70,11 @@ class HomeSimulator:
         self._rasterisers: dict[tuple[int, str], Rasteriser] = {}
         self._seen = np.zeros((homes, max_objects), np.int32)
 
+    @property
+    def primitives(self) -> float:
+        """Rows that stand in a home, mean."""
+        return float(self._stage.counts.mean())
+
     def reset(self, home: int, arrangement: Arrangement) -> None:
         """Put one home into an arrangement, hand empty."""
         known = _geometry(arrangement.scene)

@@ -28,6 +28,12 @@ _FIRSTS = np.concatenate([[0], np.cumsum(_COUNTS)[:-1]])
 _SHAPES: Rows = np.concatenate([ASSET_SHAPES[name] for name in ASSET_NAMES])
 
 _SPARE_ROWS = 64
+_HIDDEN = -1e6
+"""A bounding radius with which a row is never drawn."""
+_FRIDGE_ROOM = (-0.371, 0.099, -0.341), (0.371, 1.791, 0.301)
+_COUNTER_ROOM = (-1.3, 0.0, -0.34), (1.9, 0.82, 0.287)
+"""What lies in here is behind the fridge's closed door, or behind the counter's fronts."""
+
 _CEILING_COLOUR = (0.96, 0.96, 0.94)
 
 
@@ -38,12 +44,14 @@ class _Fixed:
     Attributes:
         rows: walls, furniture, decoration, then drawers and door, all closed.
         parts: per joint the first and the last row + 1 of what it moves.
+        inside: per joint the rows that can be seen only while it is open.
         slide: the direction in which drawers open, x and z.
         door: the door's rows about its hinge, the hinge's place, and the heading when closed.
     """
 
     rows: Rows
     parts: tuple[tuple[int, int], ...]
+    inside: tuple[NDArray[np.intp], ...]
     slide: tuple[float, float]
     door: tuple[Rows, tuple[float, float, float], float]
 
@@ -58,21 +66,31 @@ def _fixed(name: str) -> _Fixed:
     layout = furnished(name).layout
     counter, fridge = layout.piece("kitchen counter"), layout.piece("fridge")
     blocks = [_shell(layout), *(placed(FURNITURE[piece.kind], *_at(piece)) for piece in layout.pieces)]
-    first, parts = sum(map(len, blocks)), []
+    firsts = np.cumsum([0, *map(len, blocks)]).tolist()
+    cold = firsts[1 + layout.pieces.index(fridge)]
+    first, parts, inside = firsts[-1], [], []
     x, _, z, heading = _at(fridge)
     cos, sin = math.cos(heading), math.sin(heading)
     hinge = (x + cos * HINGE[0] - sin * HINGE[2], HINGE[1], z + sin * HINGE[0] + cos * HINGE[2])
     for joint in JOINTS:
         if joint == "fridge":
             block = placed(FURNITURE["fridge door"], *hinge, heading)
+            inside.append(cold + _within(FURNITURE["fridge"], *_FRIDGE_ROOM))
         else:
             block = placed(FURNITURE[joint], *_at(counter))
+            inside.append(first + _within(FURNITURE[joint], *_COUNTER_ROOM))
         parts.append((first, first + len(block)))
         first += len(block)
         blocks.append(block)
-    facing = math.radians(counter.heading / 1000)
-    slide = (-math.sin(facing), math.cos(facing))
-    return _Fixed(np.concatenate(blocks), tuple(parts), slide, (FURNITURE["fridge door"], hinge, heading))
+    slide = (-math.sin(_at(counter)[3]), math.cos(_at(counter)[3]))
+    door = (FURNITURE["fridge door"], hinge, heading)
+    return _Fixed(np.concatenate(blocks), tuple(parts), tuple(inside), slide, door)
+
+
+def _within(rows: Rows, low: tuple[float, float, float], high: tuple[float, float, float]) -> NDArray[np.intp]:
+    """Which rows lie in a box of their own frame."""
+    centre, half = rows[:, [X, Y, Z]], rows[:, [HALF_X, HALF_Y, HALF_Z]]
+    return np.flatnonzero(((centre - half >= low) & (centre + half <= high)).all(axis=1))
 
 
 def _shell(layout: Layout) -> Rows:
@@ -112,6 +130,8 @@ class Stage:
             wider[:, : self.rows.shape[1]] = self.rows
             self.rows = wider
         self.rows[home, :start] = fixed.rows
+        for hidden in fixed.inside:
+            self.rows[home, hidden, BOUND] = _HIDDEN
         self.counts[home] = end
         self._fixed[home] = fixed
         self._assets[home, : len(assets)] = assets
@@ -151,6 +171,8 @@ class Stage:
     def set_joint(self, home: int, joint: int, value: float) -> None:
         """Show a drawer or the fridge door at a joint value."""
         fixed = self._fixed[home]
+        inside = fixed.inside[joint]
+        self.rows[home, inside, BOUND] = fixed.rows[inside, BOUND] if value > 0 else _HIDDEN
         start, end = fixed.parts[joint]
         shown = self.rows[home, start:end]
         if JOINTS[joint] == "fridge":
