@@ -115,8 +115,10 @@ class FakeEncoder:
         return (rows @ self.projection).unflatten(-1, (self.tokens, 12)).half()
 
 
-def make_policy(kind: str, tokens: int = 1, action_tokens: int = 0, trained_vision: bool = False) -> Policy:
-    """A small policy of a kind around the stand-ins, seeded."""
+def make_policy(
+    kind: str, tokens: int = 1, action_tokens: int = 0, trained_vision: bool = False, backbone=None
+) -> Policy:
+    """A small policy of a kind around the stand-ins (or another backbone), seeded."""
     from llarp_cli.policy.llarp import LLaRPPolicy
     from llarp_cli.policy.lstm import LSTMPolicy
 
@@ -124,7 +126,7 @@ def make_policy(kind: str, tokens: int = 1, action_tokens: int = 0, trained_visi
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder = FakeEncoder(tokens=tokens, trained=trained_vision)
-        policy = {"llarp": LLaRPPolicy, "lstm": LSTMPolicy}[kind](FakeBackbone(), encoder, options)
+        policy = {"llarp": LLaRPPolicy, "lstm": LSTMPolicy}[kind](backbone or FakeBackbone(), encoder, options)
         nn.init.normal_(
             policy.adapter.decoder.mlp[-1].weight, std=0.02
         )  # larger than training's, so that tests can see

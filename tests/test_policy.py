@@ -7,7 +7,8 @@ import pytest
 import torch
 from doubles import FakeBackbone, FakeEncoder, make_policy
 
-from llarp_cli.config import AdapterOptions
+from llarp_cli import registry
+from llarp_cli.config import AdapterOptions, BackboneOptions
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.contract import Fragments
 
@@ -73,6 +74,20 @@ def test_acting_equals_evaluating_through_mid_batch_resets(kind, tokens, action_
     torch.testing.assert_close(logits, acted, atol=1e-5, rtol=0)
     torch.testing.assert_close(values, torch.stack([v for e in episodes for v in e["values"]]), atol=1e-5, rtol=0)
     assert logits.std(0).max() > 1e-3  # the logits do depend on what was seen
+
+
+@pytest.mark.parametrize("name", ["tiny-llama", "tiny-mistral"])
+def test_the_same_holds_with_a_language_model(name):
+    backbone = registry.load("backbone", name).load(BackboneOptions(name=name), "cpu")
+    policy = make_policy("llarp", 4, 1, backbone=backbone)
+    episodes, _, _ = play(policy, steps=12, rows=3)
+    logits, values = policy.evaluate(pack(episodes))
+    acted = torch.stack([step for e in episodes for step in e["logits"]])
+    torch.testing.assert_close(logits, acted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(values, torch.stack([v for e in episodes for v in e["values"]]), atol=1e-5, rtol=0)
+    logits.square().sum().backward()
+    assert policy.adapter.observation.mlp[0].weight.grad.abs().max() > 0
+    assert backbone.weights_hash() == backbone.identity.hash
 
 
 @pytest.mark.parametrize("kind", KINDS)
