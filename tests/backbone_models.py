@@ -1,7 +1,10 @@
 """Tiny random models of many architectures, and the plain forward pass that everything is measured against."""
 
 import torch
-from transformers import AutoConfig, AutoModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.config import BackboneOptions
@@ -78,11 +81,11 @@ def observations(model, lengths, seed=0):
     return torch.randn(sum(lengths), model.hidden_size, generator=generator) * model.token_scale
 
 
-def stock(model):
-    """An untouched transformers model with the backbone's weights."""
-    config = AutoConfig.for_model(**model.model.config.to_dict())
-    plain = AutoModel.from_config(config, attn_implementation="eager").eval()
-    missing = plain.load_state_dict(model.model.state_dict(), strict=False).missing_keys
+def stock(model, weights=None):
+    """An untouched transformers model with the backbone's weights (or other ones)."""
+    settings = {key: value for key, value in model.model.config.to_dict().items() if key != "quantization_config"}
+    plain = AutoModel.from_config(AutoConfig.for_model(**settings), attn_implementation="eager").eval()
+    missing = plain.load_state_dict(weights or model.model.state_dict(), strict=False).missing_keys
     assert all("pooler" in name for name in missing)
     return plain
 
@@ -103,3 +106,16 @@ def plain_forward(plain, ids, tokens, *, causal):
 def relative(result, expected):
     """Largest difference relative to the largest value."""
     return ((result - expected).abs().max() / expected.abs().max()).item()
+
+
+def save_tiny_llama(folder):
+    """A random LLaMA as a folder of its own: config, weights (safetensors) and a tokenizer of words."""
+    tokenizer = Tokenizer(
+        WordLevel({"<s>": 0, "<unk>": 1, "fetch": 2, "the": 3, "apple": 4, "ball": 5}, unk_token="<unk>")
+    )
+    tokenizer.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>").save_pretrained(folder)
+    torch.manual_seed(3)
+    config = AutoConfig.for_model("llama", **DECODER | {"hidden_size": 64, "intermediate_size": 128})
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, BitsAndBytesConfig
@@ -213,12 +213,11 @@ def _hub_source(named: str, options: BackboneOptions, plugin: TransformersPlugin
         reason = f"the hub refused {at}: {str(error).splitlines()[0]}"
         raise UsageProblem(f"cannot get {wanted}: {reason}", _hint(plugin)) from None
     except Exception:  # no connection; the error's class depends on the hub's HTTP library
-        try:
-            config = AutoConfig.from_pretrained(named, revision=options.revision or "main", local_files_only=True)
-        except (OSError, ValueError):
+        cached = try_to_load_from_cache(named, "config.json", revision=options.revision)
+        if not isinstance(cached, str):
             reason = f"there is no folder '{named}', the hub cannot be reached, and its cache does not hold {at}"
             raise UsageProblem(f"cannot get {wanted}: {reason}", _hint(plugin)) from None
-        return Source(named, named, config._commit_hash, offline=True)
+        return Source(named, named, Path(cached).parent.name, offline=True)
 
 
 def _config(plugin: TransformersPlugin, options: BackboneOptions, source: Source) -> Any:

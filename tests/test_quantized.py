@@ -1,0 +1,117 @@
+"""4-bit and 8-bit backbones on the CPU: exact gradients, frozen, rows independent of one another."""
+
+import importlib.util
+
+import pytest
+import torch
+from backbone_models import TEXTS, observations, plain_forward, relative, save_tiny_llama, stock
+from torch import nn
+
+from llarp_cli import registry
+from llarp_cli.config import BackboneOptions
+from llarp_cli.errors import UsageProblem
+
+bitsandbytes = pytest.importorskip("bitsandbytes")
+
+EXACT = 1e-5
+LENGTHS = [9, 1, 14, 6]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny_llama(tmp_path_factory.mktemp("tiny-llama"))
+
+
+@pytest.fixture(params=["8bit", "4bit"])
+def quantized(request, folder):
+    options = BackboneOptions(name=f"hf:{folder}", quantization=request.param)
+    return registry.load("backbone", options.name).load(options, "cpu")
+
+
+def dequantised(linear):
+    """The full-precision weights that a quantised linear stands for."""
+    if isinstance(linear, bitsandbytes.nn.Linear4bit):
+        return bitsandbytes.functional.dequantize_4bit(linear.weight.data, linear.weight.quant_state)
+    return linear.weight.data.float() * linear.state_dict()["SCB"][:, None] / 127
+
+
+def full_precision(model):
+    """The weights of a stock float32 model that equals the quantised one."""
+    weights = {name: tensor for name, tensor in model.model.named_parameters() if tensor.is_floating_point()}
+    linears = [(name, module) for name, module in model.model.named_modules() if isinstance(module, nn.Linear)]
+    return weights | {f"{name}.weight": dequantised(linear) for name, linear in linears}
+
+
+def test_every_linear_is_quantised(quantized):
+    linears = [module for module in quantized.model.modules() if isinstance(module, nn.Linear)]
+    assert len(linears) == 14
+    assert not any(type(linear) is nn.Linear for linear in linears)
+
+
+def test_gradients_are_those_of_the_dequantised_model_after_passes_without_gradient(quantized):
+    prefixes = quantized.encode(TEXTS)
+    cache = quantized.open_cache(4, 16)
+    cache.reset(range(4), prefixes)
+    quantized.extend(observations(quantized, [2] * 4), [2] * 4, cache, range(4))
+
+    tokens = observations(quantized, LENGTHS).requires_grad_()
+    weight = torch.randn(sum(LENGTHS), quantized.hidden_size, generator=torch.Generator().manual_seed(1))
+    hidden = quantized.forward(tokens, LENGTHS, prefixes)
+    (hidden * weight).sum().backward()
+
+    plain, again = stock(quantized, full_precision(quantized)), tokens.detach().clone().requires_grad_()
+    parts = zip(quantized.tokenize(TEXTS), again.split(LENGTHS), strict=True)
+    expected = torch.cat([plain_forward(plain, ids, part, causal=True) for ids, part in parts])
+    (expected * weight).sum().backward()
+    assert relative(hidden, expected) < EXACT
+    assert relative(tokens.grad, again.grad) < EXACT
+
+
+def test_repacking_without_autograd_stays_off_on_cpus_that_offer_it(folder, monkeypatch):
+    monkeypatch.setattr(bitsandbytes.nn.modules, "has_avx512bf16", lambda: True)
+    assert bitsandbytes.nn.Linear4bit(8, 8).support_avx512bf16_for_cpu
+    options = BackboneOptions(name=f"hf:{folder}", quantization="4bit")
+    model = registry.load("backbone", options.name).load(options, "cpu")
+    linears = [module for module in model.model.modules() if isinstance(module, bitsandbytes.nn.Linear4bit)]
+    assert linears
+    assert not any(linear.support_avx512bf16_for_cpu for linear in linears)
+
+
+def test_training_leaves_the_weights_as_they_were(quantized):
+    before = quantized.identity.hash
+    tokens = observations(quantized, LENGTHS).requires_grad_()
+    quantized.forward(tokens, LENGTHS, quantized.encode(TEXTS)).sum().backward()
+    assert not any(parameter.requires_grad for parameter in quantized.model.parameters())
+    assert quantized.weights_hash() == before
+
+
+def test_an_episode_does_not_depend_on_those_beside_it(quantized):
+    prefixes = quantized.encode(TEXTS[:2])
+    tokens = observations(quantized, [5])
+    alone = quantized.forward(tokens, [5], prefixes[:1])
+    loud = 50 * observations(quantized, [9], seed=1)
+    assert relative(quantized.forward(torch.cat([tokens, loud]), [5, 9], prefixes)[:5], alone) < EXACT
+
+
+@pytest.mark.parametrize("name", ["tiny-llama-8bit", "tiny-llama-4bit"])
+def test_the_tiny_quantised_plugins_differ_from_tiny_llama_and_are_seeded(name):
+    load = lambda name: registry.load("backbone", name).load(BackboneOptions(name=name), "cpu")  # noqa: E731
+    first, second, full = load(name), load(name), load("tiny-llama")
+    assert first.identity.hash == second.identity.hash != full.identity.hash
+    tokens = observations(full, [6])
+    hidden = [model.forward(tokens, [6], model.encode(TEXTS[:1])) for model in (first, full)]
+    assert 1e-4 < relative(*hidden) < 0.5
+
+
+def test_quantization_can_be_switched_off_by_the_recipe():
+    options = BackboneOptions(name="tiny-llama-4bit", quantization="none")
+    model = registry.load("backbone", options.name).load(options, "cpu")
+    assert all(type(module) is nn.Linear for module in model.model.modules() if isinstance(module, nn.Linear))
+
+
+def test_without_bitsandbytes_the_extra_is_named(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else find(name))
+    with pytest.raises(UsageProblem, match="needs the package 'bitsandbytes'") as problem:
+        registry.load("backbone", "tiny-llama-4bit").load(BackboneOptions(name="tiny-llama-4bit"), "cpu")
+    assert problem.value.hint == "pip install 'llarp[quantized]'"
