@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from llarp_cli.config import CheckpointOptions, ImitationOptions, PPOOptions, Recipe
+from llarp_cli.learning.progress import Progress
+from llarp_cli.learning.trainer import Trainer
 from llarp_cli.policy.contract import Decision
+from llarp_cli.runs import RunDirectory
 
 ACTIONS = 4
 LIMIT = 3
@@ -119,8 +123,10 @@ class ToyPolicy(nn.Module):
     def act(self, features, instructions, state, starts, previous_actions, *, deterministic=False, generator=None):
         memory = state["memory"] * torch.from_numpy(~starts).unsqueeze(-1)
         logits, values, state["memory"] = self._step(features, instructions, torch.as_tensor(previous_actions), memory)
-        drawn = torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
-        actions = logits.argmax(-1) if deterministic else drawn
+        if deterministic:
+            actions = logits.argmax(-1)
+        else:
+            actions = torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
         return Decision(actions, logits.log_softmax(-1).gather(-1, actions[:, None]).squeeze(-1), values, logits)
 
     @torch.no_grad()
@@ -181,3 +187,19 @@ def toy_recipe(**changes):
     for name, section in parts.items():
         changes[name] = section(**{**defaults[name], **changes.get(name, {})})
     return Recipe(**{**defaults, **changes})
+
+
+def train_toy(directory, **changes):
+    """Train the toy policy in the toy task; the trainer and the run's metrics."""
+    recipe = toy_recipe(**changes)
+    run = RunDirectory.create(directory, recipe, {})
+    trainer = toy_trainer(recipe, run, ToyPolicy(recipe.seed))
+    trainer.begin()
+    assert trainer.train(Progress(None, total=recipe.steps))
+    return trainer, run.read_metrics()
+
+
+def toy_trainer(recipe, run, policy):
+    torch.manual_seed(recipe.seed)
+    environment = ToyEnvironment(recipe.num_envs, recipe.seed)
+    return Trainer(recipe, policy, environment, run, Accelerator(cpu=True), save_policy=save_toy)

@@ -10,7 +10,6 @@ All of it is read without unpickling code.
 from __future__ import annotations
 
 import json
-import pickle
 import random
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def load_tensors(path: Path) -> Any:
     """
     try:
         return _restored(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # what torch raises on foreign bytes is anybody's guess
         raise damaged(path) from error
 
 

@@ -87,7 +87,9 @@ class Learner:
                 norm = self.accelerator.clip_grad_norm_(self.policy.parameters(), max_grad_norm)
                 if not torch.isfinite(norm):
                     self.optimizer.zero_grad()
-                    raise NotFinite(f"the gradient became {float(norm)} (loss {float(loss.total) / len(steps):.4g})")
+                    raise NotFinite(
+                        f"the gradient became {float(norm)} (loss {float(loss.total.detach()) / len(steps):.4g})"
+                    )
                 self.optimizer.step()
                 self.optimizer.zero_grad()
                 for name, value in loss.sums.items():

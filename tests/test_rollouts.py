@@ -1,0 +1,204 @@
+"""Collecting: whole episodes, every step once, bootstrapping that disturbs nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from toy_learning import LIMIT, ToyEnvironment, ToyPolicy
+
+from llarp_cli.learning.clock import Clock
+from llarp_cli.learning.minibatches import even_groups
+from llarp_cli.learning.rollouts import Collector
+from llarp_cli.policy.contract import Fragments
+
+CPU = torch.device("cpu")
+ROWS = 5
+
+
+def collector(seed=0, environment=None):
+    made = Collector(ToyPolicy(), environment or ToyEnvironment(ROWS, seed), device=CPU, clock=Clock(CPU), seed=seed)
+    made.reset()
+    return made
+
+
+def move(policy, seed):
+    """Change the weights, as an update would."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 16])
+def test_every_step_is_learned_once_per_epoch_and_in_its_whole_episode(steps):
+    collecting = collector()
+    for update in range(4):
+        rollout = collecting.collect(steps)
+        groups = even_groups(rollout.learned_lengths(), 3, np.random.default_rng(update))
+        seen = []
+        for chosen in groups:
+            fragments, learned = rollout.fragments(chosen)
+            seen += learned.tolist()
+            assert fragments.learned.sum() == len(learned)
+            begins = np.cumsum([0, *fragments.lengths[:-1]])
+            assert (fragments.previous_actions[begins] == -1).all()
+            assert (fragments.previous_actions == -1).sum() == len(begins)
+        assert sorted(seen) == list(range(steps * ROWS))
+        collecting.rebuild()
+
+
+def test_fragments_hold_what_was_seen_and_done():
+    environment = ToyEnvironment(ROWS, seed=3)
+    collecting = collector(environment=environment)
+    for _ in range(3):
+        environment.taken.clear()
+        rollout = collecting.collect(4)
+        taken = torch.from_numpy(np.stack(environment.taken)).flatten()
+        fragments, _ = rollout.fragments(range(len(rollout.trajectories)))
+        assert torch.equal(rollout.actions[rollout.kept :], taken)
+        following = (fragments.previous_actions != -1).nonzero().squeeze(-1)
+        assert len(following) > 0
+        steps = torch.tensor([step for trajectory in rollout.trajectories for step in trajectory.steps])
+        assert torch.equal(fragments.previous_actions[following], rollout.actions[steps[following - 1]])
+        assert torch.equal(fragments.features, rollout.features[steps])
+        assert max(fragments.lengths) <= LIMIT
+        collecting.rebuild()
+
+
+def test_log_probs_and_values_are_those_of_the_update_path_whatever_changed_in_between():
+    collecting = collector()
+    for update in range(4):
+        rollout = collecting.collect(5)
+        fragments, learned = rollout.fragments(range(len(rollout.trajectories)))
+        assert update == 0 or rollout.kept > 0
+        with torch.no_grad():
+            logits, values = collecting.policy.evaluate(fragments)
+        actions = rollout.actions[rollout.kept :][learned]
+        log_probs = logits[fragments.learned].log_softmax(-1).gather(-1, actions[:, None]).squeeze(-1)
+        assert torch.allclose(log_probs, rollout.log_probs.flatten()[learned], atol=1e-5)
+        assert torch.allclose(values[fragments.learned], rollout.values.flatten()[learned], atol=1e-5)
+        move(collecting.policy, update)
+        collecting.rebuild()
+
+
+def test_two_short_rollouts_are_one_long_one():
+    short, long = collector(), collector()
+    first = short.collect(6)
+    short.rebuild()
+    second = short.collect(6)
+    whole = long.collect(12)
+    for name in ("rewards", "ends", "log_probs", "values", "next_values"):
+        halves = torch.cat([getattr(first, name), getattr(second, name)])
+        assert torch.allclose(halves, getattr(whole, name), atol=1e-6), name
+    assert torch.equal(torch.cat([r.actions[r.kept :] for r in (first, second)]), whole.actions)
+    assert len(first.finished) + len(second.finished) == len(whole.finished)
+
+
+class Hopeless(ToyEnvironment):
+    """No action is right: every episode is truncated."""
+
+    def expert_actions(self):
+        return np.full(self.num_envs, -1)
+
+
+def test_truncation_bootstraps_from_the_last_observation_in_its_own_context():
+    class Watched(Hopeless):
+        last_seen = None
+
+        def step(self, actions):
+            *rest, infos = super().step(actions)
+            if "final_obs" in infos:
+                self.last_seen = np.stack([seen["rgb"] for seen in infos["final_obs"]])
+            return *rest, infos
+
+    environment = Watched(ROWS)
+    collecting = collector(environment=environment)
+    rollout = collecting.collect(LIMIT + 1)
+    assert rollout.ends[LIMIT - 1].all() and not rollout.ends[:-2].any()
+    cut = rollout.trajectories[:ROWS]
+    assert all(len(trajectory.steps) == LIMIT for trajectory in cut)
+    features = collecting.policy.perceive(environment.last_seen)
+    for row, trajectory in enumerate(cut):
+        whole = Fragments(
+            features=torch.cat([rollout.features[trajectory.steps], features[row : row + 1]]),
+            instructions=[trajectory.instruction],
+            lengths=[LIMIT + 1],
+            previous_actions=torch.cat([torch.tensor([-1]), rollout.actions[trajectory.steps]]),
+            learned=torch.zeros(LIMIT + 1, dtype=torch.bool),
+        )
+        with torch.no_grad():
+            _, values = collecting.policy.evaluate(whole)
+        assert rollout.next_values[LIMIT - 1, row].item() == pytest.approx(values[-1].item(), abs=1e-6)
+
+
+def test_terminal_states_are_worth_nothing_and_others_what_comes_next():
+    rollout = collector().collect(12)
+    right = rollout.rewards == 1
+    assert right.any() and (rollout.next_values[right] == 0).all()
+    inside = ~rollout.ends[:-1]
+    assert torch.equal(rollout.next_values[:-1][inside], rollout.values[1:][inside])
+    assert (rollout.next_values[-1][~right[-1]] != 0).all()
+
+
+def test_the_expert_acts_in_its_share_of_episodes():
+    collecting = collector()
+    alone = collecting.collect(20, expert=True, expert_share=1.0)
+    assert torch.equal(alone.actions, alone.labels.flatten()) and (alone.rewards == 1).all()
+    assert (alone.values == 0).all() and all(episode.by_expert for episode in alone.finished)
+    collecting.rebuild()
+    mixed = collecting.collect(40, expert=True, expert_share=0.5)
+    by_expert = [episode.by_expert for episode in mixed.finished]
+    assert 0.3 < np.mean(by_expert) < 0.8
+    assert all(episode.success for episode in mixed.finished if episode.by_expert)
+    collecting.rebuild()
+    assert not any(episode.by_expert for episode in collecting.collect(10).finished[ROWS:])
+
+
+def test_while_the_expert_acts_alone_the_policy_still_says_what_comes_after():
+    """An episode of the expert's that is under way is valued in its whole context, though it was never acted in."""
+
+    class Long(Hopeless):
+        def expert_actions(self):
+            return np.zeros(self.num_envs, np.int64)
+
+        def step(self, actions):
+            return super().step(actions + 1)
+
+    collecting = collector(environment=Long(ROWS))
+    rollout = collecting.collect(LIMIT - 1, expert=True, expert_share=1.0)
+    now = torch.stack(list(rollout.next_values[-1]))
+    fragments, _ = rollout.fragments(range(ROWS))
+    lengths = [length + 1 for length in fragments.lengths]
+    parts = fragments.features.split(fragments.lengths)
+    features = torch.cat(
+        [x for part, last in zip(parts, collecting._perceived, strict=True) for x in (part, last[None])]
+    )
+    actions = rollout.actions.view(-1, ROWS).T
+    previous = torch.cat([torch.full((ROWS, 1), -1), actions], 1).flatten()
+    whole = Fragments(features, fragments.instructions, lengths, previous, torch.ones(len(previous), dtype=torch.bool))
+    with torch.no_grad():
+        _, values = collecting.policy.evaluate(whole)
+    assert torch.allclose(values[torch.tensor(lengths).cumsum(0) - 1], now, atol=1e-6)
+
+
+def test_collecting_goes_on_from_its_state():
+    straight = collector()
+    straight.collect(5)
+    straight.rebuild()
+    state = straight.state_dict()
+    resumed = collector(seed=9)
+    resumed.load_state_dict(state)
+    one, other = straight.collect(7), resumed.collect(7)
+    assert torch.equal(one.actions, other.actions) and torch.equal(one.log_probs, other.log_probs)
+    assert torch.equal(one.next_values, other.next_values)
+
+
+def test_groups_are_even():
+    lengths = np.random.default_rng(0).integers(1, 33, 200).tolist()
+    groups = even_groups(lengths, 8, np.random.default_rng(1))
+    assert sorted(i for group in groups for i in group) == list(range(200))
+    sizes = [sum(lengths[i] for i in group) for group in groups]
+    assert max(sizes) - min(sizes) <= 2
+    assert groups != even_groups(lengths, 8, np.random.default_rng(2))
+    assert [len(group) for group in even_groups([9, 1, 1], 3, np.random.default_rng(0))] == [1, 1, 1]

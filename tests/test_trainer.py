@@ -1,0 +1,276 @@
+"""Training runs: their records, resuming exactly, stopping cleanly, several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from toy_learning import ToyPolicy, open_toy, toy_recipe, toy_trainer, train_toy
+
+from llarp_cli.config import Recipe
+from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.learning.progress import Progress
+from llarp_cli.learning.trainer import SuccessAverage
+from llarp_cli.runs import RunDirectory
+from llarp_cli.train import train
+
+TESTS = Path(__file__).parent
+
+
+def figures(run):
+    """The metrics without what no two runs share."""
+    return [
+        {name: value for name, value in line.items() if name not in ("seconds", "steps_per_second")}
+        for line in run.read_metrics()
+    ]
+
+
+def begun(directory, policy=None, **changes):
+    recipe = toy_recipe(**changes)
+    run = RunDirectory.create(directory, recipe, {})
+    trainer = toy_trainer(recipe, run, policy or ToyPolicy(recipe.seed))
+    trainer.begin()
+    return trainer
+
+
+def resumed(run, **changes):
+    policy = open_toy(run.last())
+    trainer = toy_trainer(toy_recipe(**changes), run, policy)
+    trainer.resume(run.last())
+    return trainer
+
+
+def finish(trainer):
+    return trainer.train(Progress(None, total=trainer.recipe.steps))
+
+
+def test_a_run_leaves_its_records(tmp_path):
+    trainer, metrics = train_toy(
+        tmp_path / "run", steps=1000, imitation={"steps": 300}, checkpoint={"every": 300, "keep": 2}
+    )
+    run = trainer.run
+    assert [line["steps"] for line in metrics] == list(range(128, 1025, 128))
+    assert [line["stage"] for line in metrics] == ["imitation"] * 3 + ["ppo"] * 5
+    for line in metrics:
+        assert set(line["seconds"]) == {"environment", "vision", "llm", "update", "other"}
+        assert 0 <= line["success"] <= 1 and line["success_by_family"].keys() == {"toy"}
+        assert {"return", "length", "invalid_skills", "policy_loss", "value_loss", "entropy"} <= line.keys()
+        assert {"explained_variance", "grad_norm", "lr", "steps_per_second", "episodes"} <= line.keys()
+    assert {"approx_kl", "clip_fraction"} <= metrics[-1].keys()
+    # Every 300 steps, at the next update: 384, 640, 1024 (the end); two stay, and the best.
+    assert run.numbered()[-2:] == [640, 1024]
+    assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert trainer.best["steps"] in run.numbered()
+
+
+@pytest.mark.parametrize("changes", [{}, {"imitation": {"steps": 700, "expert_acts_until": 0.7}}])
+def test_resuming_changes_nothing(tmp_path, changes):
+    straight, _ = train_toy(tmp_path / "straight", steps=1280, ppo={"lr_schedule": "constant"}, **changes)
+    half, _ = train_toy(tmp_path / "half", steps=640, **changes)
+    (half.run.path / "metrics.jsonl").open("a").write('{"steps": 768, "success"')
+    torch.manual_seed(12345)
+    other = resumed(half.run, steps=1280, **changes)
+    assert finish(other)
+    assert figures(straight.run) == figures(other.run)
+    for name, value in straight.policy.state_dict().items():
+        assert torch.equal(value, other.policy.state_dict()[name]), name
+
+
+def test_a_linear_schedule_ends_at_nothing(tmp_path):
+    _, metrics = train_toy(
+        tmp_path / "run", steps=1024, ppo={"lr": 1.0e-3, "lr_schedule": "linear"}, imitation={"steps": 512, "lr": 2e-3}
+    )
+    assert [line["lr"] for line in metrics] == pytest.approx(
+        [2e-3, 1.5e-3, 1e-3, 0.5e-3, 1e-3, 0.75e-3, 0.5e-3, 0.25e-3]
+    )
+
+
+@pytest.mark.parametrize("name", ["process-0.pt", "optimizer.pt", "counters.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "foreign"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, name, damage):
+    trainer, _ = train_toy(tmp_path / "run", steps=128)
+    path = trainer.run.last() / "trainer" / name
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-100] if damage == "cut" else b"something else\n")
+    with pytest.raises(UsageProblem, match="damaged") as problem:
+        resumed(trainer.run, steps=256)
+    assert name in problem.value.message and "\n" not in problem.value.message
+
+
+def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(tmp_path):
+    trainer = begun(tmp_path / "run", steps=1024, checkpoint={"every": 256})
+    update = trainer._update
+
+    def poisoned():
+        if trainer.steps == 384:
+            with torch.no_grad():
+                trainer.policy.critic.weight.fill_(float("nan"))
+        return update()
+
+    trainer._update = poisoned
+    with pytest.raises(LlarpError, match=r"nan.*checkpoints/256") as problem:
+        finish(trainer)
+    assert "ppo.lr=" in problem.value.hint
+    assert trainer.run.numbered() == [256]
+
+
+def test_success_is_averaged_over_the_latest_episodes():
+    average = SuccessAverage()
+    assert average.value() is None
+    average.add(400, 0)
+    average.add(0, 0)
+    assert average.value() == 0.0
+    average.add(300, 300)
+    assert average.value() == pytest.approx(300 / 700)
+    average.add(300, 300)
+    assert average.value() == 1.0
+
+
+ARGUMENTS = {
+    "environment": "toy",
+    "num_envs": 4,
+    "vision": {"name": "cnn", "image_size": 16},
+    "tasks": {"families": ["move"], "objects": 4},
+    "backbone": {"name": "tiny-llama"},
+    "adapter": {"hidden": 16, "decoder_hidden": 16},
+    "ppo": {"rollout_steps": 4, "minibatches": 2, "epochs": 1},
+}
+SCRIPT = """
+import json, sys
+from llarp_cli.cli import report
+from llarp_cli.config import Recipe
+from llarp_cli.train import train
+from pathlib import Path
+
+if __name__ == "__main__":
+    arguments = json.loads(sys.argv[1])
+    recipe = arguments.pop("recipe", None)
+    paths = {key: Path(arguments[key]) for key in ("run_dir", "resume") if key in arguments}
+    try:
+        train(Recipe.model_validate(recipe) if recipe else None, **{**arguments, **paths})
+    except Exception as error:
+        sys.exit(report(error))
+"""
+
+
+@pytest.fixture
+def toy_plugin(tmp_path):
+    """A folder that, on the path, installs the toy world as an environment plugin."""
+    folder = tmp_path / "plugin"
+    info = folder / "toy_environment-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-environment\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[llarp.environments]\ntoy = toy_plugin:world\n")
+    (folder / "toy_plugin.py").write_text("from toy_world import ToyWorld\n\nworld = ToyWorld()\n")
+    return folder
+
+
+@pytest.fixture
+def command(tmp_path, toy_plugin):
+    """Starts `train` in a process of its own, with the toy world."""
+    (toy_plugin / "run_train.py").write_text(SCRIPT)
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(toy_plugin), str(TESTS)]), "OMP_NUM_THREADS": "1"}
+
+    def start(**arguments):
+        typed = [sys.executable, str(toy_plugin / "run_train.py"), json.dumps(arguments)]
+        return subprocess.Popen(typed, env=variables, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+def wait_for(condition, process, seconds=120):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until, "nothing happened"
+        time.sleep(0.02)
+
+
+def stop_in_the_middle(process, run, number):
+    wait_for(lambda: len(run.read_metrics()) >= 2 if run.metrics.exists() else False, process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    return errors
+
+
+def test_a_signal_checkpoints_and_the_run_can_go_on(command, tmp_path):
+    recipe = {**ARGUMENTS, "steps": 4800}
+    run = RunDirectory(tmp_path / "run")
+    process = command(recipe=recipe, run_dir=str(run.path))
+    errors = stop_in_the_middle(process, run, signal.SIGTERM)
+    assert process.returncode == 130, errors
+    assert f"llarp train --resume {run.path}" in errors and "Traceback" not in errors
+    assert run.facts()["status"] == "interrupted"
+    stopped_at = int(run.last().name)
+    assert run.read_metrics()[-1]["steps"] == stopped_at < 4800
+    assert {p.name for p in run.last().iterdir()} == {"adapter.safetensors", "config.json", "recipe.yaml", "trainer"}
+
+    process = command(resume=str(run.path), steps=stopped_at + 64)
+    assert process.wait(timeout=60) == 0, process.stderr.read()
+    assert run.facts()["status"] == "finished"
+    assert [line["steps"] for line in run.read_metrics()] == list(range(16, stopped_at + 65, 16))
+
+
+@pytest.mark.parametrize("policy", ["llarp", pytest.param("lstm", marks=pytest.mark.slow)])
+def test_resuming_the_real_policies_changes_nothing(tmp_path, toy_plugin, monkeypatch, policy):
+    monkeypatch.syspath_prepend(toy_plugin)
+    options = {**ARGUMENTS, "policy": policy, "imitation": {"steps": 128, "minibatches": 2}}
+    options["ppo"] = {"rollout_steps": 8, "minibatches": 2, "lr": 1e-3}
+    half = train(Recipe.model_validate({**options, "steps": 192}), run_dir=tmp_path / "half")
+    train(resume=half, steps=384)
+    straight = train(Recipe.model_validate({**options, "steps": 384}), run_dir=tmp_path / "straight")
+    assert figures(RunDirectory(half)) == figures(RunDirectory(straight))
+    with pytest.raises(UsageProblem, match="has taken its 384 steps already"):
+        train(resume=half)
+
+
+def test_mistakes_are_told_in_one_line_and_change_nothing(command, tmp_path):
+    used = tmp_path / "used"
+    used.mkdir()
+    (used / "mine").write_text("precious")
+    process = command(recipe={**ARGUMENTS, "steps": 100}, run_dir=str(used))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and len(errors.splitlines()) == 2 and "not empty" in errors
+    assert os.listdir(used) == ["mine"]
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_with_both_their_environments(command, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    process = command(recipe={**ARGUMENTS, "steps": 256}, run_dir=str(run.path), num_processes=2)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert [line["steps"] for line in run.read_metrics()] == list(range(32, 257, 32))
+    assert run.facts()["num_processes"] == 2
+    assert sorted(p.name for p in (run.last() / "trainer").iterdir()) == [
+        "counters.json",
+        "optimizer.pt",
+        "process-0.pt",
+        "process-1.pt",
+    ]
+
+    straight = RunDirectory(tmp_path / "straight")
+    process = command(recipe={**ARGUMENTS, "steps": 384}, run_dir=str(straight.path), num_processes=2)
+    assert process.wait(timeout=120) == 0, process.stderr.read()
+    process = command(resume=str(run.path), steps=384)
+    assert process.wait(timeout=120) == 0, process.stderr.read()
+    assert figures(run) == figures(straight)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_several_processes_stop_together(command, tmp_path, number):
+    run = RunDirectory(tmp_path / "run")
+    process = command(recipe={**ARGUMENTS, "steps": 1_000_000}, run_dir=str(run.path), num_processes=2)
+    errors = stop_in_the_middle(process, run, number)
+    assert process.returncode == 130, errors
+    assert run.last() is not None and "llarp train --resume" in errors and "Traceback" not in errors
