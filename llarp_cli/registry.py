@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -39,6 +40,30 @@ class Plugin:
     version: str
     shadowed: bool = False
 
+    @property
+    def where(self) -> str:
+        """How messages name it."""
+        return f"{self.kind} '{self.name}' (plugin {self.distribution} {self.version})"
+
+
+def _entry_points(group: str) -> Iterator[tuple[metadata.EntryPoint, str, str]]:
+    """The entry points of a group, each with its distribution's name and version.
+
+    One distribution at a time, so that one whose metadata is broken hides nobody else's plugins. Of a
+    distribution found twice, the first on the path counts.
+    """
+    places: dict[str, Any] = {}
+    for distribution in metadata.distributions():
+        try:
+            entries = distribution.entry_points.select(group=group)
+            if not entries:
+                continue
+            name, version = str(distribution.metadata["Name"]), str(distribution.version)
+        except Exception:  # unreadable metadata fails in many ways
+            continue
+        if places.setdefault(name, distribution) is distribution:
+            yield from ((entry, name, version) for entry in entries)
+
 
 def plugins(kind: str) -> list[Plugin]:
     """All installed plugins of a kind, by name, nothing imported.
@@ -47,12 +72,10 @@ def plugins(kind: str) -> list[Plugin]:
     """
     admitted = os.environ.get("LLARP_PLUGINS")
     found: dict[tuple[str, str, str], Plugin] = {}
-    for entry in metadata.entry_points(group=GROUPS[kind]):
-        distribution = entry.dist.name if entry.dist else "unknown"
+    for entry, distribution, version in _entry_points(GROUPS[kind]):
         own = distribution == OWN_DISTRIBUTION
         if admitted is not None and not own and distribution not in admitted.split(","):
             continue
-        version = entry.dist.version if entry.dist else "?"
         found[entry.name, entry.value, distribution] = Plugin(entry.name, kind, entry.value, distribution, version)
     shipped = {plugin.name for plugin in found.values() if plugin.distribution == OWN_DISTRIBUTION}
     listed = [
@@ -93,7 +116,6 @@ def load(kind: str, name: str) -> Any:
     """
     plugin = find(kind, name)
     module, _, attribute = plugin.target.partition(":")
-    where = f"{kind} '{plugin.name}' (plugin {plugin.distribution} {plugin.version})"
     try:
         value: Any = importlib.import_module(module)
         for part in filter(None, attribute.split(".")):
@@ -102,6 +124,24 @@ def load(kind: str, name: str) -> Any:
     except LlarpError:
         raise
     except ModuleNotFoundError as error:
-        raise UsageProblem(f"{where} needs the package '{error.name}'", f"pip install '{error.name}'") from error
+        raise UsageProblem(f"{plugin.where} needs the package '{error.name}'", f"pip install '{error.name}'") from error
+    except (Exception, SystemExit) as error:
+        raise LlarpError(f"{plugin.where} failed on import: {error!r}", "report it to the plugin's author") from error
+
+
+def build(kind: str, name: str, options: Any, device: Any) -> Any:
+    """Load a plugin and call its own `load`: a backbone or a vision encoder, ready for use.
+
+    Raises:
+        LlarpError: what the plugin reports; of somebody else's plugin, whatever goes wrong in it.
+    """
+    plugin = find(kind, name)
+    loaded = load(kind, name)
+    try:
+        return loaded.load(options, device)
+    except LlarpError:
+        raise
     except Exception as error:
-        raise LlarpError(f"{where} failed on import: {error!r}", "report it to the plugin's author") from error
+        if plugin.distribution == OWN_DISTRIBUTION:
+            raise
+        raise LlarpError(f"{plugin.where} failed: {error!r}", "report it to the plugin's author") from error
