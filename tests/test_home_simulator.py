@@ -163,6 +163,15 @@ def test_released_objects_do_not_stand_in_each_other():
     assert inside(simulator.positions[:, :8], simulator.boxes)[0, :, RECEPTACLES.index("black table")].all()
 
 
+@pytest.mark.parametrize("receptacle", ["sink", "right drawer", "chair"])
+def test_a_crowded_receptacle_still_holds_them_all(receptacle):
+    simulator, _ = one("home-6", objects=12)
+    draws = np.random.default_rng(0)
+    for thing in range(12):
+        put(simulator, thing, receptacle, draws.uniform(-1, 1, 2))
+    assert inside(simulator.positions[:, :12], simulator.boxes)[0, :, RECEPTACLES.index(receptacle)].all()
+
+
 def test_what_lies_in_a_drawer_moves_with_it_and_nothing_else_does():
     simulator, _ = one("home-3")
     put(simulator, 0, "left drawer", (0.3, 0.3))

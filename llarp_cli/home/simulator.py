@@ -42,6 +42,9 @@ _DRAWERS = JOINTS.index("fridge")
 _SHRINK = 0.8
 """Objects are released within this share of a receptacle's box."""
 
+_EDGE = 0.97
+"""And pushed aside no further than within this share."""
+
 _LEVEL = 0.05
 """Objects stand on the same surface when their bottoms are no further apart, metres."""
 
@@ -160,7 +163,7 @@ class HomeSimulator:
             out = self.joints[home, _DRAWER_OF[receptacle]]
             x, z = x - sin * out, z + cos * out
         half = np.array([half_x, half_z])
-        tried = np.clip(spot * _SHRINK * half + _SHIFTS, -half, half)
+        tried = np.clip(spot * _SHRINK * half + _SHIFTS, -_EDGE * half, _EDGE * half)
         across = x + cos * tried[:, 0] - sin * tried[:, 1]
         along = z + sin * tried[:, 0] + cos * tried[:, 1]
         asset = self._assets[home, held]
