@@ -38,7 +38,7 @@ def build_policy(recipe: Recipe, device: Any, *, world: World | None = None) -> 
     encoder = _load_encoder(recipe, device, world)
     if world is not None:
         check_renderer(encoder, world)
-    backbone: Backbone = registry.load("backbone", recipe.backbone.name).load(recipe.backbone, device)
+    backbone: Backbone = registry.build("backbone", recipe.backbone.name, recipe.backbone, device)
     _check_context(recipe, backbone)
     kind = {"llarp": LLaRPPolicy, "lstm": LSTMPolicy}[recipe.policy]
     with torch.random.fork_rng(devices=[]):
@@ -65,10 +65,9 @@ def _load_encoder(recipe: Recipe, device: torch.device, world: World | None) -> 
     if options.name is None:
         place = world or registry.load("environment", recipe.environment)
         options = options.model_copy(update={"name": place.vision})
-    plugin = registry.load("vision encoder", options.name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2 * recipe.seed)
-        encoder: VisionEncoder = plugin.load(options, device)
+        encoder: VisionEncoder = registry.build("vision encoder", options.name, options, device)
     for key in ("image_size", "tokens"):
         given, wanted = getattr(options, key), getattr(encoder, key)
         if given != wanted:
