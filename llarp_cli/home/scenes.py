@@ -39,6 +39,9 @@ CELL = 125
 PICK_REACH = 1480
 """A little less than the 1.5 m within which the robot can pick, millimetres."""
 
+_THICKNESS = 20
+"""Half the thickness of the flat things one still wants to see."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -66,6 +69,7 @@ class _Area:
         below, above: how far the box in which an origin counts reaches below and above the surface.
         stand: the robot's preferred place in the piece's frame, x and z; nearer ones are tried next.
         sides: on which sides of the piece it may stand, by the turn from the front in quarters of a circle.
+        rim: how high its near edge rises above the surface.
     """
 
     piece: str
@@ -78,6 +82,7 @@ class _Area:
     above: int
     stand: tuple[int, int]
     sides: tuple[int, ...] = (0,)
+    rim: int = 0
 
 
 def _drawer(name: str, stand: tuple[int, int]) -> _Area:
@@ -90,7 +95,7 @@ AREAS: dict[str, _Area] = {
     "black table": _Area("black table", 0, 762, 0, 705, 435, 30, 270, (0, STAND_OFF["black table"]), (0, 2, 1, 3)),
     "brown table": _Area("brown table", 0, 934, 0, 635, 400, 30, 270, (0, STAND_OFF["brown table"]), (0, 2, 1, 3)),
     "TV stand": _Area("TV stand", 0, 626, 0, 760, 245, 30, 270, (0, STAND_OFF["TV stand"]), (0, 2)),
-    "sink": _Area("kitchen counter", 0, 706, 0, 185, 125, 30, 270, (0, 750)),
+    "sink": _Area("kitchen counter", 0, 706, 0, 185, 125, 30, 270, (0, 670), rim=160),
     "right counter": _Area("kitchen counter", 1035, 859, 0, 745, 310, 30, 270, (1035, 1060)),
     "left counter": _Area("kitchen counter", -760, 859, 0, 455, 310, 30, 270, (-760, 960)),
     "sofa": _Area("sofa", 0, 404, 100, 745, 265, 30, 270, (0, STAND_OFF["sofa"])),
@@ -205,20 +210,21 @@ def _surface(area: _Area, box: tuple[int, ...], stand: tuple[int, int, int]) -> 
     across = (heading - box[3]) % 180_000 != 0
     half_x, half_z = (area.half_z, area.half_x) if across else (area.half_x, area.half_z)
     distance = math.isqrt((stand[0] - box[0]) ** 2 + (stand[1] - box[2]) ** 2)
-    near, far, half_x = usable(half_x, half_z, area.y, distance)
+    near, far, half_x = usable(half_x, half_z, area.y, distance, area.rim)
     ahead = (near + far) // 2
     x, z = world(Piece(area.piece, stand[0], stand[1], heading), 0, -ahead)
     return x, area.y, z, heading, half_x, (far - near) // 2, ahead
 
 
 @lru_cache(maxsize=64)
-def usable(half_x: int, half_z: int, y: int, distance: int) -> tuple[int, int, int]:
+def usable(half_x: int, half_z: int, y: int, distance: int, rim: int = 0) -> tuple[int, int, int]:
     """The largest rectangle of an area that the robot can both reach and see, straight ahead of it.
 
     Args:
         half_x, half_z: half extents of the area, millimetres.
         y: its height.
         distance: from the robot to its centre.
+        rim: how high its near edge rises above it.
 
     Returns:
         distance of the near edge, distance of the far edge, half width; millimetres.
@@ -226,9 +232,13 @@ def usable(half_x: int, half_z: int, y: int, distance: int) -> tuple[int, int, i
     drop = HEIGHT * 1000 - y
     level, down = math.cos(PITCH), math.sin(PITCH)
     ahead = AHEAD * 1000
+    # Beyond the lower edge of the picture, and over the rim to a little above the surface.
+    closest = drop * math.tan(math.pi / 4 - PITCH) + 30
+    if rim:
+        closest = max(closest, (distance - half_z - ahead) * (drop - _THICKNESS) / (drop - rim))
     best, chosen = 0, (0, 0, 0)
     for near in range(distance - half_z, distance + half_z - 50, 10):
-        if near - ahead < drop * math.tan(math.pi / 4 - PITCH) + 30:
+        if near - ahead < closest:
             continue
         in_view = 0.94 * ((near - ahead) * level + drop * down)
         narrow = min(half_x, in_view, near * math.tan(0.98))
