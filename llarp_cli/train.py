@@ -120,10 +120,17 @@ def _check_resumable(run: RunDirectory, steps: int | None) -> None:
 
 def _work(job: Job) -> bool:
     """One process's share of a run, from start to end; whether the run is complete."""
-    accelerator = Accelerator()
+    # Several processes without a GPU: accelerate wants to be told, else each would run alone.
+    accelerator = Accelerator(cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available())
     run = None
     if job.recipe is None:
         run = RunDirectory.open(job.run_dir)
+        began_with = run.facts()["num_processes"]
+        if began_with != accelerator.num_processes:
+            raise UsageProblem(
+                f"run '{run.path}' was begun with {began_with} processes; here are {accelerator.num_processes}",
+                f"go on with as many: llarp train --resume {run.path}",
+            )
         recipe = run.recipe()
         if job.steps is not None:
             recipe = recipe.model_copy(update={"steps": job.steps})
