@@ -11,20 +11,17 @@ from numpy.typing import NDArray
 
 from llarp_cli.errors import LlarpError, UsageProblem, unknown
 from llarp_cli.home.camera import AHEAD, HEIGHT, PITCH
+from llarp_cli.home.free_floor import clearance, obstacles, starts
 from llarp_cli.home.furniture import DRAWER_BOXES
 from llarp_cli.home.layouts import (
     FOOTPRINTS,
     FULL_TURN,
     ROBOT_RADIUS,
-    SCALE,
     STAND_OFF,
     Layout,
     Piece,
     Room,
-    footprint,
     inside,
-    turn,
-    wall_rectangles,
     world,
 )
 from llarp_cli.home.procedural import procedural
@@ -33,9 +30,6 @@ from llarp_cli.rearrangement.simulator import Scene
 from llarp_cli.rearrangement.vocabulary import JOINTS, RECEPTACLES, SURFACES
 
 ATTEMPTS = 200
-CELL = 125
-"""Side of a cell when free floor is searched, millimetres."""
-
 PICK_REACH = 1480
 """A little less than the 1.5 m within which the robot can pick, millimetres."""
 
@@ -68,7 +62,7 @@ class _Area:
         half_x, half_z: half extents.
         below, above: how far the box in which an origin counts reaches below and above the surface.
         stand: the robot's preferred place in the piece's frame, x and z; nearer ones are tried next.
-        sides: on which sides of the piece it may stand, by the turn from the front in quarters of a circle.
+        sides: on which sides it may stand, in quarter turns from the front; only 0 unless the area is in the middle.
         rim: how high its near edge rises above the surface.
     """
 
@@ -145,30 +139,30 @@ def _no_such(name: str) -> UsageProblem:
 def _derived(layout: Layout) -> Home | None:
     """Everything derived from a plan; None where some standing pose is taken or cannot be reached."""
     pieces = {name: layout.piece(name) for name in {area.piece for area in AREAS.values()}}
-    obstacles = _obstacles(layout)
+    blocked = obstacles(layout)
     stands, targets, boxes, surfaces = [], [], [], []
     for name in JOINTS:
         kind, (x, y, z), stand = HANDLES[name]
         at = world(pieces[kind], x, z)
         targets.append((at[0], y, at[1]))
-        stands.append(_stand(pieces[kind], stand, (x, z), (0,), layout.room, obstacles))
+        stands.append(_stand(pieces[kind], stand, (x, z), (0,), layout.room, blocked))
     for name in RECEPTACLES:
         area = AREAS[name]
         piece = pieces[area.piece]
         box = _box(piece, area)
         boxes.append(box)
         targets.append(box[:3])
-        stands.append(_stand(piece, area.stand, (area.x, area.z), area.sides, layout.room, obstacles))
+        stands.append(_stand(piece, area.stand, (area.x, area.z), area.sides, layout.room, blocked))
     if None in stands:
         return None
     for name in SURFACES:
         row = RECEPTACLES.index(name)
         surfaces.append(_surface(AREAS[name], boxes[row], stands[len(JOINTS) + row]))
     poses = np.array(stands, np.int64)
-    starts = _starts(layout, obstacles, poses)
-    if starts is None:
+    free = starts(layout, blocked, poses)
+    if free is None:
         return None
-    scene = Scene(layout.name, np.array(boxes, np.int64), np.array(surfaces, np.int64), poses, starts)
+    scene = Scene(layout.name, np.array(boxes, np.int64), np.array(surfaces, np.int64), poses, free)
     return Home(layout, scene, np.array(targets, np.int64))
 
 
@@ -184,7 +178,7 @@ def _stand(
     aim: tuple[int, int],
     sides: tuple[int, ...],
     room: Room,
-    obstacles: NDArray[np.int64],
+    blocked: NDArray[np.int64],
 ) -> tuple[int, int, int] | None:
     """The first free pose before a piece that looks at `aim`: side after side, nearer and nearer on each.
 
@@ -197,7 +191,7 @@ def _stand(
         away = max(preferred[1], edge + ROBOT_RADIUS + 50) if side % 2 else preferred[1]
         for z in range(away, edge + ROBOT_RADIUS, -25):
             at = world(turned, preferred[0], z)
-            if inside((at,), room) and _clearance(obstacles, *np.array(at)[:, None])[0] >= ROBOT_RADIUS**2:
+            if inside((at,), room) and clearance(blocked, *np.array(at)[:, None])[0] >= ROBOT_RADIUS**2:
                 dx, dz = aim[0] - preferred[0], aim[1] - z
                 bearing = -90_000 if dx == 0 else round(math.degrees(math.atan2(dz, dx)) * 1000)
                 return *at, (turned.heading + bearing) % FULL_TURN
@@ -247,65 +241,3 @@ def usable(half_x: int, half_z: int, y: int, distance: int, rim: int = 0) -> tup
             if half * (far - near) > best:
                 best, chosen = half * (far - near), (near, far, half)
     return chosen
-
-
-def _starts(layout: Layout, obstacles: NDArray[np.int64], stands: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Free floor, reachable from every standing pose, int [S, 2]; None where a pose is cut off."""
-    x0, z0, x1, z1 = layout.room
-    first_x, first_z = -(-x0 // CELL) * CELL, -(-z0 // CELL) * CELL
-    xs, zs = np.arange(first_x, x1 + 1, CELL), np.arange(first_z, z1 + 1, CELL)
-    grid_x, grid_z = np.meshgrid(xs, zs, indexing="ij")
-    free = (_clearance(obstacles, grid_x.ravel(), grid_z.ravel()) >= ROBOT_RADIUS**2).reshape(grid_x.shape)
-    free[[0, -1]] = False
-    free[:, [0, -1]] = False
-    # Each stand touches the free cells among the four around it.
-    corner_x, corner_z = (stands[:, 0] - first_x) // CELL, (stands[:, 1] - first_z) // CELL
-    around = [(corner_x + dx, corner_z + dz) for dx in (0, 1) for dz in (0, 1)]
-    reached = np.zeros_like(free)
-    for x, z in around:
-        reached[x[0], z[0]] = free[x[0], z[0]]
-    count = 0
-    while (total := int(reached.sum())) != count:
-        count = total
-        for _ in range(8):
-            reached[1:] |= reached[:-1]
-            reached[:-1] |= reached[1:]
-            reached[:, 1:] |= reached[:, :-1]
-            reached[:, :-1] |= reached[:, 1:]
-            reached &= free
-    if not np.logical_or.reduce([reached[x, z] for x, z in around]).all():
-        return None
-    coarse = (grid_x % 250 == 0) & (grid_z % 250 == 0) & reached
-    starts = np.stack([grid_x[coarse], grid_z[coarse]], axis=1).astype(np.int64)
-    return starts if len(starts) >= 20 else None
-
-
-def _obstacles(layout: Layout) -> NDArray[np.int64]:
-    """What the robot must not run into as turned rectangles, int [O, 6]: centre x, z in half millimetres, cosine and
-    sine in millionths, half extents in half millimetres."""
-    rows = []
-    for piece in layout.pieces:
-        outline = footprint(piece)
-        if outline is not None:
-            rows.append(_rectangle_row(outline, piece.heading))
-    for wall in layout.walls:
-        heading = 0 if wall.z0 == wall.z1 else 90_000
-        rows.extend(_rectangle_row(outline, heading) for outline in wall_rectangles(wall))
-    return np.array(rows, np.int64)
-
-
-def _rectangle_row(outline: tuple[tuple[int, int], ...], heading: int) -> tuple[int, ...]:
-    cos, sin = turn(heading)
-    (ax, az), (bx, bz), (cx, cz), _ = outline
-    half_x = abs((bx - ax) * cos + (bz - az) * sin) // SCALE
-    half_z = abs((bz - cz) * cos - (bx - cx) * sin) // SCALE
-    return ax + cx, az + cz, cos, sin, half_x, half_z
-
-
-def _clearance(obstacles: NDArray[np.int64], x: NDArray[np.int64], z: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Squared distance from each point to the nearest obstacle, square millimetres; 0 inside one."""
-    centre_x, centre_z, cos, sin, half_x, half_z = (column[:, None] for column in obstacles.T)
-    dx, dz = 2 * x - centre_x, 2 * z - centre_z
-    out_x = np.maximum(np.abs(dx * cos + dz * sin) // SCALE - half_x, 0)
-    out_z = np.maximum(np.abs(dz * cos - dx * sin) // SCALE - half_z, 0)
-    return ((out_x * out_x + out_z * out_z) // 4).min(axis=0)
