@@ -153,6 +153,21 @@ def test_the_previous_action_is_seen_only_with_action_tokens(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_choice_takes_all_tokens_of_its_step_into_account(kind):
+    policy = make_policy(kind, 4, 1)
+    features = policy.perceive(np.zeros((2, 16, 16, 3), np.uint8))
+    for token in range(4):
+        other = features.clone()
+        other[1, token] += torch.arange(12).half()
+        before, after = (
+            policy.evaluate(Fragments(f, ["tidy up"], [2], torch.tensor([-1, 3]), torch.ones(2, dtype=torch.bool)))[0]
+            for f in (features, other)
+        )
+        assert torch.equal(before[0], after[0])
+        assert not torch.allclose(before[1], after[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_equal_generators_draw_equal_actions(kind):
     policy = make_policy(kind)
     draws = [[e["previous"] for e in play(policy, 8, 3, seed=4)[0]] for _ in range(2)]
