@@ -1,0 +1,59 @@
+# make demo    sets everything up, trains, evaluates, films and exports a policy
+# make test    sets everything up and runs the tests
+# Both need Python 3.10 or newer and a package registry, and can be run again at any time.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: help install demo test test-slow lint format clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -3
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "error: llarp needs Python 3.10 or newer, and $(PYTHON) is older"; \
+	    echo "hint: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; } >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "error: $(PYTHON) cannot make a virtual environment"; \
+	    echo "hint: on Debian and Ubuntu, apt install python3-venv"; rm -rf $(VENV); exit 2; } >&2
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: install
+	$(BIN)/llarp train --backbone minilm --recipe quickstart --run-dir $(RUN)
+	$(BIN)/llarp eval $(RUN) --json $(RUN)/eval.json --plot $(RUN)/eval.png
+	$(BIN)/llarp rollout $(RUN) --video $(RUN)/rollout.mp4
+	$(BIN)/llarp export $(RUN) --out $(RUN)/export
+	@echo
+	@echo "Look at:"
+	@echo "  $(RUN)/rollout.mp4   an episode, filmed"
+	@echo "  $(RUN)/curves.png    how it learned"
+	@echo "  $(RUN)/eval.png      success by split; the numbers are in eval.json"
+	@echo "  $(RUN)/export        the policy, to share"
+	@echo "Then try:"
+	@echo "  . $(BIN)/activate"
+	@echo "  llarp rollout $(RUN) --video mine.mp4 --instruction 'take the apple to the sofa'"
+
+test: install
+	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
