@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -14,6 +17,7 @@ from llarp_cli.config import AdapterOptions, BackboneOptions, Recipe, TaskOption
 from llarp_cli.errors import LlarpError
 from llarp_cli.learning.clock import Clock
 from llarp_cli.learning.learner import Learner
+from llarp_cli.learning.minibatches import even_groups
 from llarp_cli.learning.ppo import Loss, ppo_loss, value_loss
 from llarp_cli.learning.rollouts import Collector
 from llarp_cli.policy.build import build_policy
@@ -90,8 +94,8 @@ def test_clipped_value_loss_takes_the_larger_error():
     assert values.grad.tolist() == pytest.approx([0.0, 3.0, -1.9])
 
 
-def a_rollout(policy, steps=9, rows=6):
-    collecting = Collector(policy, ToyEnvironment(rows), device=CPU, clock=Clock(CPU), seed=0)
+def a_rollout(policy, steps=9, rows=6, seed=0):
+    collecting = Collector(policy, ToyEnvironment(rows, seed), device=CPU, clock=Clock(CPU), seed=seed)
     collecting.reset()
     collecting.collect(4)
     collecting.rebuild()
@@ -255,3 +259,52 @@ def test_ppo_learns_the_toy_task(tmp_path, seed):
     assert trainer.success.value() > 0.93
     assert metrics[-1]["length"] < 1.2
     assert metrics[-1]["explained_variance"] is None or metrics[-1]["value_loss"] < metrics[0]["value_loss"]
+
+
+def _share_of_two(rank, port, folder):
+    """One of two processes: learn from its own environments, and save the weights after."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    policy = ToyPolicy()
+    rollout = a_rollout(policy, steps=7 + 4 * rank, rows=5, seed=rank)
+    made = Learner(policy, Accelerator(cpu=True), weight_decay=0.0, seed=5)
+    made.optimizer.optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)
+    figures = made.update(rollout, of_rollout(rollout), lr=0.1, epochs=2, minibatches=3, max_grad_norm=1e9)
+    torch.save({"weights": policy.state_dict(), "figures": figures}, f"{folder}/{rank}.pt")
+    made.accelerator.end_training()
+
+
+@pytest.mark.slow
+def test_two_processes_weigh_every_step_as_one_process_would(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.spawn(_share_of_two, (port, str(tmp_path)), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+
+    policy = ToyPolicy()
+    rollouts = [a_rollout(policy, steps=7 + 4 * rank, rows=5, seed=rank) for rank in (0, 1)]
+    orders = [np.random.Generator(np.random.PCG64(5)) for _ in rollouts]
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+    entropy, uneven = 0.0, False
+    for _ in range(2):
+        groups = [even_groups(r.learned_lengths(), 3, order) for r, order in zip(rollouts, orders, strict=True)]
+        for minibatch in range(3):
+            losses, counts = [], []
+            for rollout, dealt in zip(rollouts, groups, strict=True):
+                fragments, steps = rollout.fragments(dealt[minibatch])
+                logits, values = policy.evaluate(fragments)
+                losses.append(of_rollout(rollout)(logits[fragments.learned], values[fragments.learned], steps))
+                counts.append(len(steps))
+            uneven |= counts[0] != counts[1]
+            optimizer.zero_grad()
+            (sum(loss.total for loss in losses) / sum(counts)).backward()
+            optimizer.step()
+            entropy += sum(loss.sums["entropy"].item() for loss in losses)
+    assert uneven
+    for name, value in policy.state_dict().items():
+        assert torch.equal(first["weights"][name], second["weights"][name])
+        assert torch.allclose(value, first["weights"][name], atol=1e-6), name
+    steps = sum(rollout.rewards.numel() for rollout in rollouts)
+    assert first["figures"]["entropy"] == pytest.approx(entropy / (2 * steps), abs=1e-5)

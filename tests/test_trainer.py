@@ -244,7 +244,7 @@ def test_mistakes_are_told_in_one_line_and_change_nothing(command, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_learn_as_one_with_both_their_environments(command, tmp_path):
+def test_two_processes_train_and_go_on_exactly(command, tmp_path):
     run = RunDirectory(tmp_path / "run")
     process = command(recipe={**ARGUMENTS, "steps": 256}, run_dir=str(run.path), num_processes=2)
     _, errors = process.communicate(timeout=120)
