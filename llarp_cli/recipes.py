@@ -6,6 +6,7 @@ Precedence: flag > override > recipe > default. Every problem is found and repor
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def find_recipe(name_or_path: str) -> Path:
         UsageProblem: there is none.
     """
     path = Path(name_or_path)
-    if path.suffix or len(path.parts) > 1:
+    if path.suffix or os.sep in name_or_path:
         if not path.is_file():
             raise UsageProblem(f"no recipe file '{name_or_path}'", "`llarp recipes NAME > my.yaml` starts one")
         return path
@@ -182,7 +183,7 @@ def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         for name, inner in value.items():
             yield from _leaves(inner, f"{key}.{name}" if key else str(name))
-    elif value or recipe_keys().get(key) is None:
+    elif value or (key and recipe_keys().get(key) is None):
         yield key, value
 
 

@@ -106,10 +106,10 @@ def roll_out(
     Raises:
         UsageProblem: no such policy, split or episode; the film cannot be written.
     """
-    if instruction is not None and not 0 < len(instruction.strip()) <= MAX_LETTERS:
-        raise UsageProblem(
-            f"--instruction has {len(instruction)} characters", f"write a sentence of 1 to {MAX_LETTERS}"
-        )
+    if instruction is not None and not instruction.strip():
+        raise UsageProblem("--instruction is empty", "write what is to be done")
+    if instruction is not None and len(instruction) > MAX_LETTERS:
+        raise UsageProblem(f"--instruction has {len(instruction)} characters", f"write at most {MAX_LETTERS}")
     opened = open_actor(source, seed=seed, deterministic=deterministic)
     world = registry.load("environment", opened.environment)
     episode, note = _choose(world, opened, instruction, split, index, seed)

@@ -1,0 +1,30 @@
+"""What every test gets: one thread, no hub, and a way to run the command line in this process."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch, numba and the hub's client are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import settings
+
+# The same examples each time, and no complaint about a busy machine.
+settings.register_profile("llarp", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("llarp")
+
+
+@pytest.fixture
+def llarp(tmp_path, monkeypatch):
+    """`llarp("eval", "planner")` runs the command in an empty directory and returns click's result."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Result:
+        from llarp_cli.cli import main
+
+        return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="llarp")
+
+    return run

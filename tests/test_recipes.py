@@ -1,0 +1,211 @@
+"""Recipes: where values come from, what is refused, and that the shipped ones are what they say."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llarp_cli.config import Recipe
+from llarp_cli.errors import SeveralProblems, UsageProblem
+from llarp_cli.recipes import arithmetic, check_names, load_recipe, recipe_keys, shipped_recipes, summary, to_yaml
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """`recipe("steps: 5")` writes a recipe and returns its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def problem(*arguments) -> UsageProblem:
+    with pytest.raises(UsageProblem) as raised:
+        load_recipe(*arguments)
+    return raised.value
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_are_valid_and_their_commands_parse(name, llarp):
+    loaded, _ = load_recipe(name)
+    check_names(loaded)
+    path = shipped_recipes()[name]
+    assert summary(path)
+    commands = [
+        line.partition("llarp ")[2]
+        for line in path.read_text().splitlines()
+        if line.startswith("# ") and "llarp train" in line
+    ]
+    assert commands
+    for command in commands:
+        result = llarp(*shlex.split(command), "--dry-run")
+        assert result.exit_code == 0, result.stderr
+
+
+def test_lang_rearrange_is_ppo_alone_with_the_papers_numbers():
+    loaded, _ = load_recipe("lang-rearrange")
+    assert loaded.imitation.steps == 0
+    assert (loaded.ppo.lr, loaded.ppo.clip, loaded.ppo.epochs, loaded.ppo.gamma) == (3e-4, 0.2, 2, 0.99)
+
+
+def test_a_flag_beats_an_override_beats_the_recipe_beats_the_default(recipe):
+    path = recipe("steps: 1\nseed: 1\nnum_envs: 1\n")
+    loaded, provenance = load_recipe(path, ["steps=2", "seed=2"], {"steps": ("--steps", 3)})
+    assert (loaded.steps, loaded.seed, loaded.num_envs) == (3, 2, 1)
+    assert loaded.ppo.lr == Recipe().ppo.lr
+    assert provenance == {"steps": "--steps", "seed": "command line", "num_envs": path}
+
+
+def test_the_last_of_two_overrides_counts():
+    assert load_recipe("quickstart", ["seed=1", "seed=2"])[0].seed == 2
+
+
+def test_values_are_yaml_and_split_at_the_first_equals_sign():
+    loaded, _ = load_recipe(
+        "quickstart",
+        ["ppo.lr=1e-4", "steps=2e6", "num_envs=1_000", "tasks.families=[move, fetch]", "backbone.weights=a=b"],
+    )
+    assert loaded.ppo.lr == 1e-4
+    assert loaded.steps == 2_000_000
+    assert loaded.num_envs == 1000
+    assert loaded.tasks.families == ("move", "fetch")
+    assert loaded.backbone.weights == "a=b"
+
+
+def test_a_section_given_as_a_whole_changes_only_the_keys_it_has(recipe):
+    loaded, _ = load_recipe(recipe("ppo: {lr: 1e-4, clip: 0.1}"), ["ppo={lr: 1e-3}"])
+    assert (loaded.ppo.lr, loaded.ppo.clip) == (1e-3, 0.1)
+
+
+def test_an_empty_recipe_is_all_defaults(recipe):
+    assert load_recipe(recipe("# nothing\n"))[0] == Recipe()
+    assert load_recipe(recipe("ppo:\n"))[0] == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("override", "message", "hint"),
+    [
+        ("ppo.lrr=1", "unknown key 'ppo.lrr' (command line)", "did you mean 'ppo.lr'?"),
+        ("rollout_steps=3", "unknown key 'rollout_steps' (command line)", "did you mean 'ppo.rollout_steps'?"),
+        ("nonsense={}", "unknown key 'nonsense' (command line)", "`llarp train --dry-run ...` prints every key"),
+        ("ppo=3", "ppo = 3 (command line): ppo is a section", "set a key of it, e.g. ppo.gamma=3"),
+        ("ppo.clip=2", "ppo.clip = 2 (command line): should be less than 1", None),
+        ("ppo.lr=0", "ppo.lr = 0 (command line): should be greater than 0", None),
+        ("policy=mlp", "policy = mlp (command line): should be 'llarp' or 'lstm'", None),
+        ("ppo.clip_value=maybe", "ppo.clip_value = maybe (command line): should be a valid boolean", None),
+        ("steps", "'steps' sets nothing (command line)", "write key.sub=value, e.g. ppo.lr=1e-4"),
+        ("=3", "'=3' sets nothing (command line)", "write key.sub=value, e.g. ppo.lr=1e-4"),
+        (
+            "backbone.revision=123",
+            "backbone.revision = 123 (command line): should be a valid string",
+            "quote it: 'backbone.revision=\"123\"'",
+        ),
+    ],
+)
+def test_a_bad_override_is_told_in_one_line(override, message, hint):
+    found = problem("quickstart", [override])
+    assert found.message.startswith(message)
+    assert "\n" not in found.message
+    if hint is not None:
+        assert found.hint == hint
+
+
+def test_an_override_that_is_not_yaml_names_its_key():
+    assert problem("quickstart", ["tasks.families=[move"]).message.startswith(
+        "tasks.families = [move (command line): not YAML"
+    )
+
+
+def test_problems_of_the_file_name_the_file(recipe):
+    path = recipe("ppo:\n  clip: 2\n  lrr: 1\n")
+    found = problem(path)
+    assert isinstance(found, SeveralProblems)
+    assert [one.message for one in found.problems] == [
+        f"unknown key 'ppo.lrr' ({path})",
+        f"ppo.clip = 2 ({path}): should be less than 1",
+    ]
+
+
+def test_a_problem_inside_a_list_names_the_lists_key():
+    assert problem("quickstart", ["tasks.families=[1]"]).message.startswith("tasks.families = [1] (command line): ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: 1\nsteps: 2\n", "line 2: key 'steps' is given twice"),
+        ("ppo: {lr: 1\n", "line 2: "),
+        ("- a\n- b\n", "it holds no keys"),
+        ("steps: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_told_with_its_line(recipe, text, message):
+    path = recipe(text)
+    found = problem(path)
+    assert found.message.startswith(f"{path} is not a recipe: ")
+    assert message in found.message and "\n" not in found.message
+
+
+def test_a_name_and_a_path_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").write_text("steps: 1")
+    assert load_recipe("quickstart")[0].backbone.name == "minilm"
+    assert problem("quickstrat").hint == "did you mean 'quickstart'? `llarp recipes` lists them all"
+    assert problem("quickstart.yaml").message == "no recipe file 'quickstart.yaml'"
+    assert problem("./quickstrat").message == "no recipe file './quickstrat'"
+    assert load_recipe("./quickstart")[0].steps == 1
+
+
+@given(
+    steps=st.integers(1, 10**9),
+    lr=st.floats(1e-12, 1e3),
+    families=st.lists(st.text(min_size=1, max_size=8), max_size=3),
+    weights=st.none() | st.text(max_size=20),
+)
+def test_what_is_printed_reads_back_the_same(tmp_path_factory, steps, lr, families, weights):
+    recipe = Recipe.model_validate(
+        {"steps": steps, "ppo": {"lr": lr}, "tasks": {"families": families}, "backbone": {"weights": weights}}
+    )
+    path = tmp_path_factory.mktemp("recipe") / "r.yaml"
+    path.write_text(to_yaml(recipe, {"steps": "somewhere"}), encoding="utf-8")
+    assert load_recipe(str(path))[0] == recipe
+
+
+def test_every_key_is_printed():
+    printed = yaml.safe_load(to_yaml(Recipe()))
+    for key, section in recipe_keys().items():
+        value = printed
+        for part in key.split("."):
+            value = value[part]
+        assert section is None or isinstance(value, dict)
+
+
+def test_the_keys_that_scripts_rely_on_exist():
+    wanted = {
+        "ppo.gamma", "ppo.lr", "ppo.epochs", "policy", "reward.invalid_skill", "reward.subgoals", "checkpoint.every",
+    }  # fmt: skip
+    assert wanted <= set(recipe_keys())
+
+
+def test_arithmetic_rounds_up_to_whole_updates():
+    recipe = Recipe.model_validate(
+        {
+            "steps": 1000,
+            "num_envs": 4,
+            "ppo": {"rollout_steps": 32},
+            "imitation": {"steps": 200},
+            "checkpoint": {"every": 300},
+        }
+    )
+    assert arithmetic(recipe, num_processes=2) == [
+        "update = 4 environments x 2 processes x 32 steps = 256 environment steps",
+        "updates = 4 (1 of imitation, then 3 of PPO) = 1024 environment steps",
+        "checkpoint every 2 updates = 512 environment steps",
+    ]
