@@ -11,6 +11,8 @@ from llarp_cli import registry
 from llarp_cli.config import AdapterOptions, BackboneOptions
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.contract import Fragments
+from llarp_cli.policy.parts import EPISODE_STEPS
+from llarp_cli.rearrangement.environment import MAX_STEPS
 
 KINDS = ["llarp", "lstm"]
 LAYOUTS = [(1, 0), (4, 1)]
@@ -220,6 +222,16 @@ def test_an_instruction_too_long_for_the_context_is_refused():
     features = policy.perceive(np.zeros((1, 16, 16, 3), np.uint8))
     with pytest.raises(UsageProblem, match="do not fit"):
         policy.act(features, ["a" * 500], policy.initial_state(1), np.ones(1, bool), np.array([-1]))
+
+
+def test_a_policy_provides_for_the_environments_episodes():
+    assert EPISODE_STEPS == MAX_STEPS
+    policy = make_policy("llarp", 4, 1)  # the picture after the last skill is evaluated with its episode
+    features = policy.perceive(np.zeros((33, 16, 16, 3), np.uint8))
+    learned = torch.zeros(33, dtype=torch.bool)
+    policy.evaluate(Fragments(features, ["a" * (300 - 33 * 5)], [33], torch.full((33,), -1), learned))
+    with pytest.raises(UsageProblem, match="do not fit the 300"):
+        policy.evaluate(Fragments(features, ["a" * (301 - 33 * 5)], [33], torch.full((33,), -1), learned))
 
 
 def test_frozen_parts_stay_out_even_when_they_are_modules():

@@ -12,7 +12,7 @@ from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.llarp import LLaRPPolicy
 from llarp_cli.policy.lstm import LSTMPolicy
-from llarp_cli.policy.parts import EPISODE_STEPS
+from llarp_cli.policy.parts import CONTEXT_STEPS
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.vision.contract import VisionEncoder
 
@@ -81,10 +81,10 @@ def _check_context(recipe: Recipe, backbone: Backbone) -> None:
     if recipe.policy != "llarp":
         return
     per_step = recipe.vision.tokens + recipe.adapter.action_tokens
-    needed = INSTRUCTION_TOKENS + EPISODE_STEPS * per_step
+    needed = INSTRUCTION_TOKENS + CONTEXT_STEPS * per_step
     if needed > backbone.context_length:
         raise UsageProblem(
-            f"{EPISODE_STEPS} steps of {per_step} tokens and an instruction of {INSTRUCTION_TOKENS} are {needed} "
-            f"tokens; backbone '{recipe.backbone.name}' holds {backbone.context_length}",
+            f"{CONTEXT_STEPS} observations of {per_step} tokens and an instruction of {INSTRUCTION_TOKENS} "
+            f"are {needed} tokens; backbone '{recipe.backbone.name}' holds {backbone.context_length}",
             "lower vision.tokens or adapter.action_tokens, or choose another backbone",
         )

@@ -16,7 +16,7 @@ from llarp_cli.config import AdapterOptions
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.adapter import Adapter
 from llarp_cli.policy.contract import Decision, Fragments
-from llarp_cli.policy.parts import EPISODE_STEPS, Frozen, choose
+from llarp_cli.policy.parts import CONTEXT_STEPS, EPISODE_STEPS, Frozen, choose
 from llarp_cli.rearrangement.skills import SKILLS
 from llarp_cli.vision.contract import VisionEncoder
 
@@ -125,10 +125,11 @@ class LLaRPPolicy(nn.Module):
         backbone = self.frozen.backbone
         prefixes = backbone.encode(instructions)
         longest = max(prefix.length for prefix in prefixes)
-        if longest + self.capacity > backbone.context_length:
+        per_step = self.adapter.tokens_per_step
+        if longest + CONTEXT_STEPS * per_step > backbone.context_length:
             raise UsageProblem(
-                f"an instruction of {longest} tokens and {EPISODE_STEPS} steps of {self.adapter.tokens_per_step} "
-                f"do not fit the {backbone.context_length} tokens of backbone '{backbone.identity.name}'",
+                f"an instruction of {longest} tokens and {CONTEXT_STEPS} observations of {per_step} do not fit the "
+                f"{backbone.context_length} tokens of backbone '{backbone.identity.name}'",
                 "shorten the instruction",
             )
         return prefixes

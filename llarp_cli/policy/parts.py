@@ -15,7 +15,10 @@ from llarp_cli.policy.contract import Decision
 from llarp_cli.vision.contract import VisionEncoder
 
 EPISODE_STEPS = 32
-"""The longest episode, and so the context a policy provides for."""
+"""The longest episode."""
+
+CONTEXT_STEPS = EPISODE_STEPS + 1
+"""Steps a context must hold: what is seen after the last skill is read too, for its value."""
 
 
 @dataclass(frozen=True)
