@@ -1,0 +1,286 @@
+"""Evaluation: every episode once, whatever runs beside it; intervals; what is left out; what is written."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from doubles import make_policy
+from PIL import Image
+from toy_world import ToyWorld
+
+from llarp_cli.errors import UsageProblem
+from llarp_cli.evaluation import evaluate as verb
+from llarp_cli.evaluation.actors import Opened, PlannerActor, PolicyActor, RandomActor
+from llarp_cli.evaluation.evaluate import evaluate, evaluate_policy
+from llarp_cli.evaluation.report import plot_results, table_of
+from llarp_cli.evaluation.results import Outcome, Results, summarize, wilson
+from llarp_cli.evaluation.rollout import roll_out
+from llarp_cli.evaluation.sentences import episode_for, guess_slots
+from llarp_cli.rearrangement.episode_files import write_episodes
+from llarp_cli.rearrangement.splits import split_episodes
+from llarp_cli.rearrangement.vocabulary import CATEGORY_OF
+
+WORLD = ToyWorld()
+
+
+@pytest.fixture
+def in_toy_world(monkeypatch):
+    """The verbs find the toy home where they look for the real one."""
+    monkeypatch.setattr("llarp_cli.registry.load", lambda kind, name: WORLD)
+
+
+ACTORS = {
+    "planner": PlannerActor,
+    "random": lambda: RandomActor(3),
+    "likeliest": lambda: PolicyActor(make_policy("llarp"), 3, True),
+    "sampled": lambda: PolicyActor(make_policy("llarp"), 3, False),
+    "lstm": lambda: PolicyActor(make_policy("lstm"), 3, False),
+}
+
+
+@pytest.mark.parametrize("name", ACTORS)
+def test_outcomes_do_not_depend_on_how_many_run_at_a_time(name):
+    actor = ACTORS[name]
+    episodes = split_episodes(WORLD, "rephrasing")[:11]
+    seen = []
+    together = evaluate(actor(), WORLD, episodes, num_envs=11, progress=seen.append)
+    assert [outcome.id for outcome in together] == [episode.id for episode in episodes]
+    assert sorted(outcome.id for outcome in seen) == sorted(episode.id for episode in episodes)
+    for num_envs in (1, 4, 100):
+        assert evaluate(actor(), WORLD, episodes, num_envs=num_envs) == together
+
+
+def test_a_seed_is_another_course_of_chance():
+    episodes = split_episodes(WORLD, "train")[:8]
+    first, same, other = (evaluate(RandomActor(seed), WORLD, episodes) for seed in (0, 0, 1))
+    assert first == same != other
+
+
+def test_sampled_actions_follow_the_policys_probabilities():
+    class Even:
+        """Three skills, one of them half of the time."""
+
+        image_size = 16
+
+        def perceive(self, rgb):
+            return None
+
+        def initial_state(self, rows):
+            return None
+
+        def act(self, features, instructions, state, starts, previous, *, deterministic):
+            import torch
+
+            from llarp_cli.policy.contract import Decision
+
+            logits = torch.full((len(instructions), 70), -1e9)
+            logits[:, :3] = torch.log(torch.tensor([0.5, 0.3, 0.2]))
+            rows = torch.zeros(len(instructions))
+            return Decision(rows.long(), rows, rows, logits)
+
+    counts = np.zeros(70)
+    actor = PolicyActor(Even(), 0, False)
+    act = actor.act
+
+    def counting(observation, starts):
+        choice = act(observation, starts)
+        assert np.allclose(choice.probabilities, np.array([0.5, 0.3, 0.2])[choice.actions])
+        np.add.at(counts, choice.actions, 1)
+        return choice
+
+    actor.act = counting
+    evaluate(actor, WORLD, split_episodes(WORLD, "train"), num_envs=100)
+    assert counts.sum() == 3200
+    assert counts[:3] / counts.sum() == pytest.approx([0.5, 0.3, 0.2], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("successes", "episodes", "low", "high"),
+    # Published values of Wilson's interval (Brown, Cai and DasGupta 2001 and elsewhere).
+    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662), (50, 100, 0.4038, 0.5962)],
+)
+def test_wilson(successes, episodes, low, high):
+    assert wilson(successes, episodes) == pytest.approx((low, high), abs=1e-4)
+
+
+def outcome(split="train", family="move", success=True, i=0) -> Outcome:
+    return Outcome(f"{split}-{family}-{i}", split, family, success, 15.0 if success else 1.0, 4 if success else 32, i)
+
+
+RESULTS = Results(
+    policy="runs/one/checkpoints/100",
+    backbone="minilm",
+    seed=7,
+    deterministic=False,
+    outcomes=(
+        outcome("train", "move", True, 0),
+        outcome("train", "fetch", False, 1),
+        outcome("rephrasing", "move", True, 2),
+        outcome("rephrasing", "move", True, 3),
+    ),
+    left_out={"two_objects": 50},
+)
+
+
+def test_json_is_what_the_readme_says():
+    found = RESULTS.to_json()
+    assert list(found) == ["policy", "backbone", "seed", "splits", "total"]
+    assert (found["policy"], found["backbone"], found["seed"]) == ("runs/one/checkpoints/100", "minilm", 7)
+    assert found["splits"]["train"] == {
+        "episodes": 2,
+        "successes": 1,
+        "success": 0.5,
+        "interval": list(wilson(1, 2)),
+        "return": 8.0,
+        "length": 18.0,
+        "invalid_skills": 0.5,
+        "families": {
+            "fetch": {"episodes": 1, "successes": 0, "success": 0.0},
+            "move": {"episodes": 1, "successes": 1, "success": 1.0},
+        },
+    }
+    assert found["total"] == summarize(RESULTS.outcomes)
+    assert found["total"]["families"]["move"] == {"episodes": 3, "successes": 3, "success": 1.0}
+    json.dumps(found)
+
+
+def test_the_table_has_a_row_per_split_and_says_what_was_left_out():
+    table = table_of(RESULTS)
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
+    rows = {(row[0], row[1]): row for row in cells}
+    assert rows["train", ""][2:4] == ["2", "50.0%"]
+    assert rows["", "fetch"][2:4] == ["1", "0.0%"]
+    assert rows["rephrasing", ""][4] == "34.2% - 100.0%"
+    assert rows["total", ""][2] == "4"
+    assert "left out: 50 episodes (50 of two_objects)" in table
+    assert "sampled skills, seed 7" in table
+
+
+def test_the_plot_is_a_picture(tmp_path):
+    plot_results(RESULTS, tmp_path / "plot.png")
+    picture = np.asarray(Image.open(tmp_path / "plot.png").convert("RGB"))
+    assert picture.shape[0] > 300 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+    assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
+
+
+@pytest.fixture
+def trained_to_move(monkeypatch, in_toy_world):
+    """A policy whose recipe trains the family `move` alone; it is the planner in disguise."""
+    opened = Opened(PlannerActor(), "runs/one", "minilm", families=("move",))
+    monkeypatch.setattr(verb, "open_actor", lambda source, *, seed, deterministic: opened)
+
+
+def families_of(results: Results) -> set[str]:
+    return {outcome.family for outcome in results.outcomes}
+
+
+def test_eval_stays_within_the_families_of_the_recipe(trained_to_move):
+    results = evaluate_policy("planner", splits=["train"])
+    assert families_of(results) == {"move"}
+    assert len(results.outcomes) + sum(results.left_out.values()) == 100
+    assert "--all-families" in table_of(results)
+
+
+def test_eval_goes_beyond_them_when_told(trained_to_move):
+    results = evaluate_policy("planner", splits=["train"], all_families=True)
+    assert len(results.outcomes) == 100 and not results.left_out
+    assert families_of(evaluate_policy("planner", splits=["train"], families=["fetch"])) == {"fetch"}
+
+
+def test_limit_is_by_split_and_groups_are_their_splits(in_toy_world):
+    results = evaluate_policy("planner", splits=["train", "all", "rephrasing"], limit=3)
+    assert {name: len(outcomes) for name, outcomes in results.splits.items()} == {
+        "train": 3,
+        "new_scenes": 3,
+        "rephrasing": 3,
+    }
+    assert len(evaluate_policy("planner", limit=1).splits) >= 4
+
+
+def test_own_sentences_in_an_episode_file(in_toy_world, tmp_path):
+    file = tmp_path / "mine.jsonl"
+    write_episodes(file, split_episodes(WORLD, "new_scenes")[:4])
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[0]["instruction"] = "my own words"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    results = evaluate_policy("planner", episode_file=file)
+    assert len(results.outcomes) == 4 and all(outcome.success for outcome in results.outcomes)
+
+
+def test_an_episode_file_of_other_families_says_so(trained_to_move, tmp_path):
+    file = tmp_path / "fetch.jsonl"
+    write_episodes(file, [e for e in split_episodes(WORLD, "train") if e.family == "fetch"][:2])
+    with pytest.raises(UsageProblem, match="no episode of move here: there are fetch"):
+        evaluate_policy("planner", episode_file=file)
+
+
+def test_a_broken_line_is_named(in_toy_world, tmp_path):
+    file = tmp_path / "broken.jsonl"
+    write_episodes(file, split_episodes(WORLD, "train")[:2])
+    file.write_text(file.read_text() + "{\n")
+    with pytest.raises(UsageProblem, match=r"broken\.jsonl, line 3: broken JSON"):
+        evaluate_policy("planner", episode_file=file)
+
+
+def test_a_rollout_tells_each_step(in_toy_world):
+    told = roll_out("planner", split="rephrasing", index=2)
+    assert told.success and told.total_reward == pytest.approx(15.0)
+    assert told.instruction == split_episodes(WORLD, "rephrasing")[2].instruction
+    text = told.text()
+    assert all(step.skill in text for step in told.steps)
+    assert f"success after {len(told.steps)} steps, return 15.00" in text
+    assert told.to_json()["steps"][0] == {
+        "skill": told.steps[0].skill, "probability": 1.0, "possible": True, "reward": told.steps[0].reward,
+    }  # fmt: skip
+
+
+def test_a_rollout_ends_after_32_steps_without_success(in_toy_world):
+    told = roll_out("random", split="train", index=0)
+    assert not told.success and len(told.steps) == 32
+    assert "not possible here" in told.text()
+
+
+def test_an_episode_that_is_not_there_is_refused(in_toy_world):
+    with pytest.raises(UsageProblem, match="split 'train' has no episode 100") as raised:
+        roll_out("planner", split="train", index=100)
+    assert raised.value.hint == "--episode goes from 0 to 99"
+
+
+@pytest.mark.parametrize(
+    ("text", "guess"),
+    [
+        ("Bring me the apple, on the sofa!", ("fetch", {"object": "apple", "target": "sofa"})),
+        ("get the apple off the sofa", ("put_away", {"object": "apple", "source": "sofa"})),
+        ("To the sofa, from my sink: the Apple", ("move", {"object": "apple", "source": "sink", "target": "sofa"})),
+        (
+            "a wrench and the toy airplane onto the tv stand",
+            ("two_objects", {"object1": "wrench", "object2": "toy airplane", "target": "TV stand"}),
+        ),
+        ("pineapple on the sofa", None),
+        ("apple", None),
+        ("make me happy", None),
+    ],
+)
+def test_what_a_sentence_seems_to_ask(text, guess):
+    assert guess_slots(text) == guess
+
+
+@pytest.mark.parametrize("text", ["apple from sink to sofa", "apple onto the sofa", "take the apple off the sofa"])
+def test_a_users_sentence_gets_an_episode_in_which_it_can_be_done(in_toy_world, text):
+    episode = episode_for(WORLD, text, 0)
+    assert episode.instruction == text
+    assert "apple" in {CATEGORY_OF[placed.asset] for placed in episode.arrangement.objects}
+    told = roll_out("planner", instruction=text)
+    assert told.success
+    assert re.match(r"understood as \w+: object = apple", told.note)
+
+
+def test_a_sentence_that_says_nothing_known_keeps_the_episodes_goal(in_toy_world):
+    told = roll_out("planner", instruction="make me happy")
+    assert told.instruction == "make me happy"
+    assert split_episodes(WORLD, "rephrasing")[0].instruction in told.note
+    told = roll_out("planner", instruction="apple to the sofa", split="train", index=1)
+    assert split_episodes(WORLD, "train")[1].instruction in told.note
