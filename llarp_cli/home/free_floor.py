@@ -14,7 +14,7 @@ FEWEST_STARTS = 20
 
 
 def starts(layout: Layout, blocked: NDArray[np.int64], stands: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Free floor, reachable from every standing pose, int [S, 2]; None where a pose is cut off or there is hardly any."""
+    """Free floor reachable from every standing pose, int [S, 2]; None where a pose is cut off or little is free."""
     x0, z0, x1, z1 = layout.room
     first_x, first_z = -(-x0 // CELL) * CELL, -(-z0 // CELL) * CELL
     xs, zs = np.arange(first_x, x1 + 1, CELL), np.arange(first_z, z1 + 1, CELL)
