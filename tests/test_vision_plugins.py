@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from llarp_cli import registry
 from llarp_cli.config import VisionOptions
@@ -45,6 +47,16 @@ def models(tmp_path_factory):
         model.save_pretrained(root / name)
         settings = {"size": {"height": 32, "width": 32}, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7]}
         (root / name / "preprocessor_config.json").write_text(json.dumps(settings))
+    for name in ("damaged", "headless", "bare"):
+        shutil.copytree(root / "clip", root / name)
+    (root / "damaged" / "model.safetensors").write_bytes(b"cut short")
+    weights = load_file(root / "headless" / "model.safetensors")
+    save_file(
+        {k: v for k, v in weights.items() if "layers.1" not in k},
+        root / "headless" / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    (root / "bare" / "preprocessor_config.json").unlink()
     return root
 
 
@@ -113,7 +125,10 @@ def test_random_weights_are_the_same_every_time_and_frozen(models):
     ("name", "options", "says"),
     [
         ("hf:", {}, "names no model"),
-        ("hf:/nowhere/at/all", {}, "cannot be loaded"),
+        ("hf:/nowhere/at/all", {}, "there is no folder '/nowhere/at/all'"),
+        ("hf:{models}/damaged", {}, "cannot be loaded"),
+        ("hf:{models}/headless", {}, "lacks weights, such as"),
+        ("hf:{models}/bare", {}, "cannot be loaded"),
         ("hf:{models}/bert", {}, "sees no pictures"),
         ("hf:{models}/clip", {"tokens": 3}, "square"),
         ("hf:{models}/clip", {"tokens": 25}, "only 16 patches"),

@@ -6,11 +6,15 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -92,20 +96,26 @@ class HubEncoder:
         from transformers import AutoConfig, AutoModel
 
         place = options.weights if options.weights not in (None, "random") else source
+        folder = Path(place).expanduser()
+        if folder.exists():
+            place = str(folder)
+        elif place.startswith(("/", ".", "~")):
+            raise UsageProblem(f"vision encoder '{options.name}': there is no folder '{place}'", ELSEWHERE)
+        access = {"local_files_only": _out_of_reach(place)}
         # Transformers draws what a checkpoint lacks: the same each time, and not at the caller's expense.
         with _quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
-                config = AutoConfig.from_pretrained(place)
+                config = AutoConfig.from_pretrained(place, **access)
                 config = getattr(config, "vision_config", config)  # CLIP and SigLIP come with a text half
                 if options.weights == "random":
                     model, missing = AutoModel.from_config(config), set()
                 else:
-                    model, report = AutoModel.from_pretrained(place, config=config, output_loading_info=True)
+                    model, report = AutoModel.from_pretrained(place, config=config, output_loading_info=True, **access)
                     missing = set(report["missing_keys"])
-                preparation = _preparation(place, config, optional=options.weights == "random")
-            except (OSError, ValueError) as error:
-                reason = str(error).strip().split("\n", 1)[0]
+                preparation = _preparation(place, access, config, optional=options.weights == "random")
+            except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+                reason = (str(error).strip() or repr(error)).split("\n", 1)[0]
                 raise UsageProblem(f"vision encoder '{options.name}' cannot be loaded: {reason}", ELSEWHERE) from error
         if model.main_input_name != "pixel_values":
             raise UsageProblem(f"'{place}' is a {config.model_type}, which sees no pictures", "choose a vision model")
@@ -150,13 +160,26 @@ class HubEncoder:
         return functional.adaptive_avg_pool2d(patches, grid).flatten(2).transpose(1, 2)
 
 
-def _preparation(place: str, config: Any, *, optional: bool) -> Preparation:
+def _out_of_reach(place: str) -> bool:
+    """Whether only the hub's cache can serve. Asked once: transformers would retry for half a minute."""
+    if Path(place).exists():
+        return False
+    try:
+        HfApi().model_info(place, timeout=10)
+    except (HfHubHTTPError, HFValidationError):
+        return False  # the hub answered, or it is no name for it; transformers says what is wrong
+    except Exception:  # the class depends on the hub's HTTP library
+        return True
+    return False
+
+
+def _preparation(place: str, access: dict[str, Any], config: Any, *, optional: bool) -> Preparation:
     """Size, mean and standard deviation from the model's preprocessor file. Read directly, because
     transformers' own preprocessors want torchvision."""
     from transformers.image_processing_base import ImageProcessingMixin
 
     try:
-        settings, _ = ImageProcessingMixin.get_image_processor_dict(place)
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(place, **access)
     except OSError:
         if not optional:
             raise
