@@ -1,0 +1,491 @@
+"""What the 81 assets look like: a table of parts per asset, in centimetres.
+
+At the robot's distance an asset is 5 to 15 pixels wide in a 128-pixel picture, so small things are drawn
+up to twice their size, thin things are fat, and every category has a pair of colours and an outline of its
+own, which its assets share; what tells assets of a category apart is a further colour, or size:
+
+    balls wear a belt; cups are pastel with a navy ring and dark inside; bowls are white inside; cans are
+    silver above and below their label; boxes are white around the waist; books are dark with cream pages
+    and a gold stripe; bricks of lego stand on a yellow one; blocks are of wood with a red and a blue one;
+    toy airplanes have pink wings; clamps are black with orange ends.
+
+In a table an asset stands on y = 0. In `ASSET_SHAPES` y = 0 is at its origin, which is `rest_height` above
+what it stands on, as in the reference release.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from llarp_cli.home.primitives import (
+    BOX,
+    COS,
+    CYLINDER,
+    HALF_X,
+    HALF_Y,
+    HALF_Z,
+    KIND,
+    ROD,
+    SIN,
+    SPHERE,
+    Colour,
+    Rows,
+    X,
+    Y,
+    Z,
+    built,
+)
+from llarp_cli.rearrangement.simulator import AssetSize
+from llarp_cli.rearrangement.vocabulary import CATEGORY_OF
+
+Triple = tuple[float, float, float]
+Part = tuple[int, Triple, Triple, Colour, float]
+"""Kind, centre and half extents in centimetres, colour, turn in degrees."""
+
+_BLACK: Colour = (0.10, 0.10, 0.12)
+_WHITE: Colour = (0.97, 0.97, 0.97)
+_SILVER: Colour = (0.80, 0.83, 0.87)
+_CREAM: Colour = (0.97, 0.92, 0.78)
+_GOLD: Colour = (0.90, 0.72, 0.20)
+_RED: Colour = (0.88, 0.08, 0.08)
+_BLUE: Colour = (0.10, 0.25, 0.80)
+_GREEN: Colour = (0.12, 0.60, 0.18)
+_YELLOW: Colour = (1.00, 0.86, 0.05)
+_ORANGE: Colour = (1.00, 0.48, 0.02)
+_PURPLE: Colour = (0.50, 0.15, 0.75)
+_PINK: Colour = (1.00, 0.15, 0.62)
+_WOOD: Colour = (0.87, 0.68, 0.42)
+_STALK: Colour = (0.38, 0.24, 0.12)
+_NAVY: Colour = (0.10, 0.12, 0.38)
+
+
+def _ball(radius: float, skin: Colour, belt: Colour) -> list[Part]:
+    r = radius
+    return [
+        (SPHERE, (0, r, 0), (r, r, r), skin, 0),
+        (CYLINDER, (0, r, 0), (1.03 * r, 0.2 * r, 1.03 * r), belt, 0),
+        (CYLINDER, (0, 1.9 * r, 0), (0.42 * r, 0.12 * r, 0.42 * r), belt, 0),
+    ]
+
+
+def _clamp(size: float) -> list[Part]:
+    s = size
+    return [
+        (BOX, (0, 1.3, 0), (8 * s, 1.3, 1.2 * s), _BLACK, 17),
+        (BOX, (0, 1.3, 0), (8 * s, 1.3, 1.2 * s), _BLACK, -17),
+        (BOX, (6.9 * s, 1.4, 2.1 * s), (2.2 * s, 1.4, 1.5 * s), _ORANGE, 17),
+        (BOX, (6.9 * s, 1.4, -2.1 * s), (2.2 * s, 1.4, 1.5 * s), _ORANGE, -17),
+        (BOX, (-6.9 * s, 1.4, 2.1 * s), (2.2 * s, 1.4, 1.5 * s), _ORANGE, -17),
+        (BOX, (-6.9 * s, 1.4, -2.1 * s), (2.2 * s, 1.4, 1.5 * s), _ORANGE, 17),
+    ]
+
+
+def _screwdriver(handle: Colour, tip: Triple) -> list[Part]:
+    return [
+        (ROD, (-6, 2.3, 0), (5.5, 2.3, 2.3), handle, 0),
+        (ROD, (-8.5, 2.3, 0), (0.9, 2.4, 2.4), _BLACK, 0),
+        (ROD, (-4.5, 2.3, 0), (0.9, 2.4, 2.4), _BLACK, 0),
+        (ROD, (4.5, 2.3, 0), (5.5, 0.9, 0.9), _SILVER, 0),
+        (BOX, (10.2, 2.3, 0), tip, _SILVER, 0),
+    ]
+
+
+def _can(radius: float, depth: float, height: float, label: Colour, ring: Colour = _WHITE) -> list[Part]:
+    h = height / 2
+    return [
+        (CYLINDER, (0, h, 0), (0.98 * radius, h, 0.98 * depth), _SILVER, 0),
+        (CYLINDER, (0, h, 0), (radius, 0.8 * h, depth), label, 0),
+        (CYLINDER, (0, h, 0), (1.02 * radius, 0.25 * h, 1.02 * depth), ring, 0),
+        (CYLINDER, (0, height, 0), (0.75 * radius, 0.1, 0.75 * depth), (0.62, 0.65, 0.70), 0),
+    ]
+
+
+def _carton(half: Triple, print_colour: Colour, lying: bool = False) -> list[Part]:
+    x, y, z = half
+    waist = (0.38 * x, 1.02 * y, 1.02 * z) if lying else (1.02 * x, 0.38 * y, 1.04 * z)
+    mark = (0.18 * x, 1.04 * y, 0.5 * z) if lying else (0.45 * x, 0.16 * y, 1.08 * z)
+    return [
+        (BOX, (0, y, 0), half, print_colour, 0),
+        (BOX, (0, y, 0), waist, _WHITE, 0),
+        (BOX, (0, y, 0), mark, print_colour, 0),
+    ]
+
+
+def _lego(brick: Colour, length: float, height: float) -> list[Part]:
+    top = 3.2 + height
+    return [
+        (BOX, (0, 1.6, 0), (length, 1.6, 3.3), _YELLOW, 0),
+        (BOX, (0, 3.2 + height / 2, 0), (length, height / 2, 3.3), brick, 0),
+        *(
+            (CYLINDER, (x * length / 2, top + 0.5, z), (1.15, 0.5, 1.15), brick, 0)
+            for x in (-1, 1)
+            for z in (-1.65, 1.65)
+        ),
+    ]
+
+
+def _book(width: float, height: float, cover: Colour) -> list[Part]:
+    w, h = width / 2, height / 2
+    return [
+        (BOX, (0, h, 0), (w, h, 2.3), cover, 0),
+        (BOX, (0.4, h + 0.2, 0), (w - 0.2, h - 0.1, 1.6), _CREAM, 0),
+        (BOX, (0, 1.45 * h, 0), (0.7 * w, 0.13 * h, 2.4), _GOLD, 0),
+    ]
+
+
+def _bowl(radius: float, height: float, outside: Colour) -> list[Part]:
+    r, h = radius, height / 2
+    return [
+        (CYLINDER, (0, 0.5 * h, 0), (0.62 * r, 0.5 * h, 0.62 * r), outside, 0),
+        (CYLINDER, (0, 1.0 * h, 0), (0.86 * r, 0.5 * h, 0.86 * r), outside, 0),
+        (CYLINDER, (0, 1.6 * h, 0), (r, 0.4 * h, r), outside, 0),
+        (CYLINDER, (0, height, 0), (0.86 * r, 0.1, 0.86 * r), _WHITE, 0),
+        (CYLINDER, (0, height + 0.05, 0.14 * r), (0.5 * r, 0.1, 0.42 * r), (0.80, 0.80, 0.80), 0),
+    ]
+
+
+def _cup(radius: float, height: float, colour: Colour) -> list[Part]:
+    r, h = radius, height / 2
+    return [
+        (CYLINDER, (0, 0.5 * h, 0), (0.80 * r, 0.5 * h, 0.80 * r), colour, 0),
+        (CYLINDER, (0, 1.5 * h, 0), (r, 0.5 * h, r), colour, 0),
+        (CYLINDER, (0, 1.15 * h, 0), (1.03 * r, 0.16 * h, 1.03 * r), _NAVY, 0),
+        (CYLINDER, (0, height, 0), (0.82 * r, 0.1, 0.82 * r), (0.22, 0.22, 0.28), 0),
+    ]
+
+
+def _airplane(body: Colour) -> list[Part]:
+    return [
+        (ROD, (0, 3.4, 0), (9.5, 2.3, 2.3), body, 0),
+        (SPHERE, (9.5, 3.4, 0), (2.6, 2.3, 2.3), body, 0),
+        (BOX, (2.0, 3.8, 0), (2.7, 0.7, 11.0), _PINK, 0),
+        (BOX, (-8.3, 4.6, 0), (1.5, 0.6, 4.6), _PINK, 0),
+        (BOX, (-8.3, 7.2, 0), (1.5, 2.4, 0.6), _PINK, 0),
+        (BOX, (5.2, 5.4, 0), (1.6, 0.6, 1.4), (0.25, 0.30, 0.40), 0),
+        (CYLINDER, (3, 0.6, 0), (1.0, 0.6, 2.6), _BLACK, 0),
+    ]
+
+
+def _round_fruit(radius: float, flesh: Colour) -> list[Part]:
+    return [(SPHERE, (0, radius, 0), (radius, radius, radius), flesh, 0)]
+
+
+# Asset → (height of its origin above what it stands on, in millimetres, as in the release; its parts).
+_TABLE: dict[str, tuple[int, list[Part]]] = {
+    "053_mini_soccer_ball": (63, _ball(7.4, _WHITE, _BLACK)),
+    "054_softball": (48, _ball(6.4, (0.93, 0.95, 0.35), _RED)),
+    "055_baseball": (36, _ball(5.6, _WHITE, _RED)),
+    "056_tennis_ball": (34, _ball(5.4, (0.72, 0.95, 0.15), _WHITE)),
+    "057_racquetball": (28, _ball(5.2, (0.15, 0.35, 0.95), _WHITE)),
+    "050_medium_clamp": (13, _clamp(0.95)),
+    "051_large_clamp": (17, _clamp(1.10)),
+    "052_extra_large_clamp": (18, _clamp(1.25)),
+    "048_hammer": (
+        16,
+        [
+            (ROD, (-1.5, 1.9, 0), (10.5, 1.7, 1.7), _WOOD, 0),
+            (ROD, (-9.0, 1.9, 0), (3.4, 1.9, 1.9), (0.70, 0.10, 0.10), 0),
+            (BOX, (10.5, 2.4, 1.0), (2.4, 2.4, 5.5), (0.30, 0.33, 0.40), 0),
+            (BOX, (10.5, 2.4, -6.0), (1.8, 1.2, 2.0), (0.30, 0.33, 0.40), 0),
+            (BOX, (10.5, 2.4, 6.9), (2.9, 2.5, 0.9), _SILVER, 0),
+        ],
+    ),
+    "043_phillips_screwdriver": (11, _screwdriver(_YELLOW, (0.6, 0.9, 0.9))),
+    "044_flat_screwdriver": (14, _screwdriver((1.00, 0.68, 0.02), (1.2, 0.5, 1.8))),
+    "038_padlock": (
+        14,
+        [
+            (BOX, (0, 3.4, 0), (4.2, 3.4, 2.3), (0.85, 0.62, 0.12), 0),
+            (CYLINDER, (-2.6, 8.8, 0), (1.0, 2.2, 1.0), _SILVER, 0),
+            (CYLINDER, (2.6, 8.8, 0), (1.0, 2.2, 1.0), _SILVER, 0),
+            (ROD, (0, 11.2, 0), (3.6, 1.1, 1.1), _SILVER, 0),
+            (BOX, (0, 3.2, 0), (0.9, 1.7, 2.4), _BLACK, 0),
+        ],
+    ),
+    "037_scissors": (
+        7,
+        [
+            (BOX, (4.5, 1.0, 0.4), (8.0, 0.7, 1.3), _SILVER, 10),
+            (BOX, (4.5, 0.9, -0.4), (8.0, 0.7, 1.3), _SILVER, -10),
+            (BOX, (-3.8, 1.1, 0.9), (2.4, 0.9, 1.1), _RED, -24),
+            (BOX, (-3.8, 1.1, -0.9), (2.4, 0.9, 1.1), _RED, 24),
+            (CYLINDER, (-8.2, 1.2, 3.7), (3.6, 1.2, 3.2), _RED, 0),
+            (CYLINDER, (-8.2, 1.2, -3.7), (3.6, 1.2, 3.2), _RED, 0),
+            (CYLINDER, (-8.2, 2.4, 3.7), (1.9, 0.1, 1.6), _BLACK, 0),
+            (CYLINDER, (-8.2, 2.4, -3.7), (1.9, 0.1, 1.6), _BLACK, 0),
+        ],
+    ),
+    "036_wood_block": (
+        103,
+        [
+            (BOX, (0, 10.5, 0), (4.6, 10.5, 4.6), _WOOD, 0),
+            (BOX, (0, 17.0, 0), (4.75, 1.8, 4.75), _RED, 0),
+            (BOX, (0, 4.0, 0), (4.75, 1.8, 4.75), _BLUE, 0),
+        ],
+    ),
+    "070-a_colored_wood_blocks": (
+        82,
+        [
+            (BOX, (0, 2.8, 0), (4.4, 2.8, 4.4), _BLUE, 0),
+            (BOX, (0.4, 8.2, 0.2), (3.8, 2.6, 3.8), _WOOD, 20),
+            (BOX, (-0.3, 13.4, 0), (3.2, 2.6, 3.2), _RED, -15),
+        ],
+    ),
+    "070-b_colored_wood_blocks": (
+        13,
+        [
+            (BOX, (-4.6, 2.6, -2.4), (2.9, 2.6, 2.9), _BLUE, 10),
+            (BOX, (3.2, 2.6, -2.2), (2.9, 2.6, 2.9), _RED, -12),
+            (BOX, (-0.6, 2.6, 4.0), (3.2, 2.6, 2.6), _WOOD, 5),
+            (BOX, (-0.8, 7.4, -1.8), (3.2, 2.2, 2.6), _WOOD, -6),
+        ],
+    ),
+    "035_power_drill": (
+        28,
+        [
+            (ROD, (-1, 14.8, 0), (7.5, 3.2, 3.0), (0.00, 0.55, 0.58), 0),
+            (ROD, (8.2, 14.8, 0), (2.2, 2.2, 2.2), _BLACK, 0),
+            (ROD, (12.0, 14.8, 0), (2.0, 0.8, 0.8), _SILVER, 0),
+            (BOX, (-3.8, 8.0, 0), (2.4, 4.6, 2.1), (0.00, 0.45, 0.48), 0),
+            (BOX, (-0.9, 10.2, 0), (0.9, 1.4, 1.2), _RED, 0),
+            (BOX, (-3.2, 1.9, 0), (5.4, 1.9, 3.4), _BLACK, 0),
+        ],
+    ),
+    "033_spatula": (
+        16,
+        [
+            (BOX, (8.0, 0.9, 0), (5.2, 0.7, 4.6), (0.50, 0.90, 0.10), 0),
+            (BOX, (8.4, 1.0, 1.6), (3.4, 0.7, 0.6), (0.18, 0.35, 0.05), 0),
+            (BOX, (8.4, 1.0, -1.6), (3.4, 0.7, 0.6), (0.18, 0.35, 0.05), 0),
+            (ROD, (-5.0, 1.6, 0), (8.0, 1.3, 1.3), _BLACK, 0),
+        ],
+    ),
+    "032_knife": (
+        8,
+        [
+            (BOX, (4.8, 1.2, 0), (7.6, 0.6, 2.1), _WHITE, 0),
+            (BOX, (12.4, 1.2, -0.7), (1.2, 0.55, 1.3), _WHITE, 0),
+            (BOX, (-3.2, 1.4, 0), (0.8, 1.4, 2.2), _GOLD, 0),
+            (BOX, (-8.5, 1.3, 0), (4.7, 1.3, 1.7), _BLACK, 0),
+        ],
+    ),
+    "031_spoon": (
+        10,
+        [
+            (SPHERE, (8.0, 1.6, 0), (4.8, 1.6, 3.6), _SILVER, 0),
+            (CYLINDER, (8.2, 2.6, 0), (3.0, 0.5, 2.1), (0.55, 0.58, 0.64), 0),
+            (ROD, (-4.5, 1.5, 0), (8.2, 1.4, 1.4), _PURPLE, 0),
+        ],
+    ),
+    "029_plate": (
+        14,
+        [
+            (CYLINDER, (0, 0.8, 0), (12.0, 0.8, 12.0), (0.85, 0.10, 0.12), 0),
+            (CYLINDER, (0, 1.5, 0), (9.6, 0.2, 9.6), _WHITE, 0),
+            (CYLINDER, (0, 1.7, 0), (6.2, 0.15, 6.2), (0.88, 0.88, 0.90), 0),
+        ],
+    ),
+    "026_sponge": (
+        9,
+        [
+            (BOX, (0, 1.5, 0), (7.0, 1.5, 4.8), (1.00, 0.90, 0.25), 0),
+            (BOX, (0, 3.9, 0), (7.0, 0.9, 4.8), (0.05, 0.50, 0.22), 0),
+        ],
+    ),
+    "021_bleach_cleanser": (
+        125,
+        [
+            (CYLINDER, (0, 9.5, 0), (5.2, 9.5, 3.8), _WHITE, 0),
+            (CYLINDER, (0, 9.0, 0), (5.3, 3.8, 3.9), (0.10, 0.40, 0.90), 0),
+            (CYLINDER, (0, 20.5, 0), (2.6, 1.8, 2.4), _WHITE, 0),
+            (CYLINDER, (0, 24.2, 0), (2.9, 2.2, 2.7), (0.10, 0.40, 0.90), 0),
+        ],
+    ),
+    "018_plum": (27, [*_round_fruit(4.4, (0.36, 0.08, 0.42)), (CYLINDER, (0, 9.0, 0), (0.6, 0.9, 0.6), _STALK, 0)]),
+    "016_pear": (
+        28,
+        [
+            *_round_fruit(5.2, (0.74, 0.80, 0.16)),
+            (SPHERE, (0, 9.6, 0), (3.3, 3.6, 3.3), (0.74, 0.80, 0.16), 0),
+            (CYLINDER, (0, 14.0, 0), (0.7, 1.4, 0.7), _STALK, 0),
+        ],
+    ),
+    "015_peach": (
+        28,
+        [
+            *_round_fruit(5.0, (1.00, 0.70, 0.52)),
+            (SPHERE, (1.2, 5.3, 1.2), (3.9, 4.6, 3.9), (0.96, 0.42, 0.42), 0),
+            (SPHERE, (-2.2, 10.2, 0), (2.2, 0.5, 1.2), _GREEN, 20),
+        ],
+    ),
+    "013_apple": (
+        36,
+        [
+            (SPHERE, (0, 5.2, 0), (5.8, 5.2, 5.8), (0.86, 0.04, 0.06), 0),
+            (CYLINDER, (0, 11.0, 0), (0.7, 1.2, 0.7), _STALK, 0),
+            (SPHERE, (2.0, 11.2, 0), (2.2, 0.7, 1.3), (0.35, 0.75, 0.15), 0),
+        ],
+    ),
+    "014_lemon": (
+        27,
+        [
+            (SPHERE, (0, 4.4, 0), (5.8, 4.4, 4.4), (1.00, 0.95, 0.10), 0),
+            (SPHERE, (5.8, 4.4, 0), (1.6, 1.3, 1.3), (0.92, 0.84, 0.08), 0),
+            (SPHERE, (-5.8, 4.4, 0), (1.6, 1.3, 1.3), (0.92, 0.84, 0.08), 0),
+        ],
+    ),
+    "002_master_chef_can": (70, _can(5.8, 5.8, 15.0, (0.05, 0.15, 0.55))),
+    "005_tomato_soup_can": (51, _can(4.6, 4.6, 12.6, (0.85, 0.08, 0.08))),
+    "007_tuna_fish_can": (17, _can(5.8, 5.8, 5.2, (0.05, 0.45, 0.60))),
+    "010_potted_meat_can": (42, _can(6.4, 4.4, 10.0, (0.10, 0.25, 0.70), _YELLOW)),
+    "003_cracker_box": (107, _carton((7.8, 11.0, 3.4), (0.80, 0.08, 0.10))),
+    "004_sugar_box": (88, _carton((5.6, 10.0, 3.2), (0.98, 0.80, 0.05))),
+    "008_pudding_box": (20, _carton((7.0, 2.8, 5.6), (0.45, 0.24, 0.14), lying=True)),
+    "009_gelatin_box": (15, _carton((6.4, 2.4, 5.0), (0.85, 0.12, 0.30), lying=True)),
+    "011_banana": (
+        18,
+        [
+            (ROD, (0, 2.3, 1.2), (3.8, 2.2, 2.2), (1.00, 0.88, 0.10), 0),
+            (ROD, (5.6, 2.3, -0.5), (3.2, 2.0, 2.0), (1.00, 0.88, 0.10), -36),
+            (ROD, (-5.6, 2.3, -0.5), (3.2, 2.0, 2.0), (1.00, 0.88, 0.10), 36),
+            (ROD, (8.8, 2.3, -3.2), (1.3, 1.4, 1.4), _STALK, -48),
+            (ROD, (-8.8, 2.3, -3.2), (1.3, 1.4, 1.4), _STALK, 48),
+        ],
+    ),
+    "012_strawberry": (
+        23,
+        [
+            (SPHERE, (0, 5.6, 0), (4.4, 3.6, 4.4), (1.00, 0.12, 0.28), 0),
+            (SPHERE, (0, 3.6, 0), (3.0, 3.6, 3.0), (1.00, 0.12, 0.28), 0),
+            (CYLINDER, (0, 8.9, 0), (3.7, 0.5, 3.7), (0.15, 0.70, 0.15), 0),
+            (CYLINDER, (0, 10.3, 0), (0.8, 1.0, 0.8), (0.15, 0.70, 0.15), 0),
+        ],
+    ),
+    "073-a_lego_duplo": (12, _lego((0.90, 0.05, 0.05), 4.6, 3.2)),
+    "073-b_lego_duplo": (22, _lego((0.05, 0.30, 0.90), 4.6, 4.6)),
+    "073-c_lego_duplo": (12, _lego((0.00, 0.65, 0.20), 4.6, 3.2)),
+    "073-d_lego_duplo": (22, _lego((0.95, 0.40, 0.00), 5.4, 4.6)),
+    "073-e_lego_duplo": (22, _lego((0.00, 0.70, 0.85), 5.4, 4.6)),
+    "073-f_lego_duplo": (22, _lego((0.55, 0.10, 0.75), 5.4, 4.6)),
+    "073-g_lego_duplo": (29, _lego((0.90, 0.05, 0.05), 5.0, 6.0)),
+    "077_rubiks_cube": (
+        29,
+        [
+            (BOX, (0, 4.8, 0), (4.8, 4.8, 4.8), _BLACK, 0),
+            *(
+                (BOX, (0, 4.8 + 2.35 * y, 2.35 * z), (4.85, 1.9, 1.9), colour, 0)
+                for y, z, colour in ((-1, -1, _RED), (-1, 1, _GREEN), (1, -1, _BLUE), (1, 1, _WHITE))
+            ),
+            *(
+                (BOX, (2.35 * x, 4.8 + 2.35 * y, 0), (1.9, 1.9, 4.85), colour, 0)
+                for x, y, colour in ((-1, -1, _ORANGE), (-1, 1, _GREEN), (1, -1, _WHITE), (1, 1, _RED))
+            ),
+            *(
+                (BOX, (2.35 * x, 4.8, 2.35 * z), (1.9, 4.85, 1.9), colour, 0)
+                for x, z, colour in ((-1, -1, _BLUE), (-1, 1, _RED), (1, -1, _GREEN), (1, 1, _WHITE))
+            ),
+        ],
+    ),
+    "frl_apartment_book_01": (90, _book(14.0, 19.0, (0.12, 0.18, 0.45))),
+    "frl_apartment_book_02": (110, _book(15.0, 23.0, (0.45, 0.06, 0.12))),
+    "frl_apartment_book_03": (83, _book(13.0, 17.5, (0.06, 0.32, 0.18))),
+    "frl_apartment_book_04": (76, _book(12.0, 16.5, (0.32, 0.12, 0.42))),
+    "frl_apartment_book_05": (88, _book(14.0, 18.5, (0.08, 0.34, 0.40))),
+    "frl_apartment_book_06": (133, _book(16.0, 26.0, (0.40, 0.22, 0.08))),
+    "frl_apartment_bowl_01": (80, _bowl(8.6, 10.0, (0.80, 0.36, 0.22))),
+    "frl_apartment_bowl_02": (66, _bowl(8.4, 9.0, (0.14, 0.22, 0.55))),
+    "frl_apartment_bowl_03": (58, _bowl(8.2, 8.4, (0.30, 0.48, 0.20))),
+    "frl_apartment_bowl_06": (37, _bowl(8.0, 7.4, (0.10, 0.60, 0.60))),
+    "frl_apartment_bowl_07": (73, _bowl(8.5, 9.4, (0.62, 0.20, 0.42))),
+    "024_bowl": (28, _bowl(8.6, 7.8, (0.82, 0.14, 0.12))),
+    "065-a_cups": (31, _cup(4.4, 8.4, (1.00, 0.72, 0.78))),
+    "065-b_cups": (32, _cup(4.5, 8.7, (1.00, 0.80, 0.62))),
+    "065-c_cups": (33, _cup(4.6, 9.0, (1.00, 0.94, 0.62))),
+    "065-d_cups": (34, _cup(4.7, 9.3, (0.80, 0.94, 0.62))),
+    "065-e_cups": (36, _cup(4.8, 9.6, (0.64, 0.95, 0.78))),
+    "065-f_cups": (36, _cup(4.9, 9.9, (0.62, 0.93, 0.97))),
+    "065-g_cups": (37, _cup(5.0, 10.2, (0.64, 0.82, 1.00))),
+    "065-h_cups": (38, _cup(5.1, 10.5, (0.74, 0.74, 1.00))),
+    "065-i_cups": (38, _cup(5.2, 10.8, (0.87, 0.72, 1.00))),
+    "065-j_cups": (38, _cup(5.3, 11.1, (1.00, 0.68, 0.94))),
+    "frl_apartment_cup_01": (35, _cup(4.8, 9.6, (0.97, 0.92, 0.86))),
+    "frl_apartment_cup_02": (47, _cup(5.0, 12.0, (0.78, 0.88, 0.82))),
+    "frl_apartment_cup_03": (36, _cup(4.8, 9.8, (0.90, 0.84, 0.70))),
+    "frl_apartment_cup_05": (32, _cup(4.6, 9.0, (0.82, 0.86, 0.96))),
+    "025_mug": (
+        41,
+        [
+            (CYLINDER, (0, 5.4, 0), (5.6, 5.4, 5.6), (0.02, 0.42, 0.20), 0),
+            (CYLINDER, (0, 10.8, 0), (4.7, 0.1, 4.7), _CREAM, 0),
+            (CYLINDER, (0, 10.9, 0), (3.2, 0.1, 3.2), _STALK, 0),
+            (BOX, (7.4, 8.4, 0), (2.6, 0.9, 1.1), (0.02, 0.42, 0.20), 0),
+            (BOX, (7.4, 2.6, 0), (2.6, 0.9, 1.1), (0.02, 0.42, 0.20), 0),
+            (BOX, (9.2, 5.5, 0), (0.9, 3.8, 1.1), (0.02, 0.42, 0.20), 0),
+        ],
+    ),
+    "017_orange": (
+        36,
+        [
+            *_round_fruit(5.6, (1.00, 0.52, 0.00)),
+            (CYLINDER, (0, 11.1, 0), (1.4, 0.3, 1.4), (0.15, 0.45, 0.10), 0),
+        ],
+    ),
+    "028_skillet_lid": (
+        37,
+        [
+            (CYLINDER, (0, 0.9, 0), (11.4, 0.9, 11.4), _SILVER, 0),
+            (SPHERE, (0, 1.6, 0), (10.0, 3.4, 10.0), (0.42, 0.58, 0.66), 0),
+            (CYLINDER, (0, 5.6, 0), (1.5, 1.2, 1.5), _BLACK, 0),
+            (SPHERE, (0, 7.4, 0), (3.0, 1.6, 3.0), _BLACK, 0),
+        ],
+    ),
+    "072-a_toy_airplane": (91, _airplane((0.97, 0.97, 0.97))),
+    "072-b_toy_airplane": (30, _airplane((1.00, 0.86, 0.10))),
+    "072-c_toy_airplane": (34, _airplane((0.20, 0.50, 0.95))),
+    "072-d_toy_airplane": (33, _airplane((0.25, 0.75, 0.35))),
+    "072-e_toy_airplane": (33, _airplane((0.60, 0.62, 0.68))),
+    "042_adjustable_wrench": (
+        6,
+        [
+            (BOX, (-2.5, 1.3, 0), (8.0, 1.3, 1.7), (0.05, 0.25, 0.85), 0),
+            (CYLINDER, (-10.4, 1.3, 0), (2.6, 1.3, 2.6), (0.05, 0.25, 0.85), 0),
+            (CYLINDER, (-10.4, 2.6, 0), (1.2, 0.1, 1.2), _BLACK, 0),
+            (BOX, (7.2, 1.4, 0), (2.2, 1.4, 4.2), _SILVER, 0),
+            (BOX, (10.8, 1.4, 3.0), (2.0, 1.4, 1.3), _SILVER, 0),
+            (BOX, (10.8, 1.4, -2.4), (2.0, 1.4, 1.3), _SILVER, 0),
+        ],
+    ),
+}
+
+
+def _shape(rest_height: int, parts: list[Part]) -> Rows:
+    """Rows in metres about the asset's origin."""
+    metres = [
+        (kind, tuple(value / 100 for value in at), tuple(value / 100 for value in half), colour, turn)
+        for kind, at, half, colour, turn in parts
+    ]
+    rows = built(metres)
+    rows[:, Y] -= rest_height / 1000
+    return rows
+
+
+def _size(rest_height: int, rows: Rows) -> AssetSize:
+    """Its footprint and height in whole millimetres, rounded up."""
+    ends = rows[:, HALF_X, None] * np.array([1, 1, -1, -1]), rows[:, HALF_Z, None] * np.array([1, -1, 1, -1])
+    across = rows[:, X, None] + rows[:, COS, None] * ends[0] - rows[:, SIN, None] * ends[1]
+    along = rows[:, Z, None] + rows[:, SIN, None] * ends[0] + rows[:, COS, None] * ends[1]
+    corners = np.hypot(across, along).max(axis=1)
+    # A round part has no corners: its reach is its centre's distance and its larger radius.
+    curved = np.hypot(rows[:, X], rows[:, Z]) + np.maximum(rows[:, HALF_X], rows[:, HALF_Z])
+    radius = np.where(np.isin(rows[:, KIND], (BOX, ROD)), corners, curved).max()
+    top = (rows[:, Y] + rows[:, HALF_Y]).max() + rest_height / 1000
+    return AssetSize(math.ceil(1000 * radius), rest_height, math.ceil(1000 * top))
+
+
+ASSET_SHAPES: dict[str, Rows] = {asset: _shape(*_TABLE[asset]) for asset in CATEGORY_OF}
+"""Asset → float32 [p, WIDTH] about its origin, which is `AssetSize.rest_height` above what it stands on."""
+
+ASSET_SIZES: dict[str, AssetSize] = {asset: _size(_TABLE[asset][0], ASSET_SHAPES[asset]) for asset in CATEGORY_OF}
+"""Asset → its footprint's radius, its origin's height and its top's, millimetres."""
