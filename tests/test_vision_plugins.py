@@ -102,7 +102,7 @@ def test_a_checkpoint_without_pooling_weights_gives_its_class_token(models):
     with torch.no_grad():
         expected = model(pixel_values=encoder._prepared(torch.tensor(pictures()))).last_hidden_state[:, :1]
     torch.testing.assert_close(encoder.perceive(pictures()).float(), expected, atol=2e-3, rtol=2e-3)
-    assert load(f"hf:{models / 'vit'}").hash == encoder.hash  # though transformers draws the missing weights
+    assert not encoder._model.pooler.dense.weight.any()  # drawn by transformers; the hash must not depend on it
 
 
 def test_pictures_of_another_size_are_resized(models):

@@ -124,6 +124,8 @@ class HubEncoder:
             raise UsageProblem(
                 f"vision encoder '{options.name}' lacks weights, such as {min(missing - unpooled)}", ELSEWHERE
             )
+        for name in unpooled:  # drawn at random, and not used: keep them out of the hash
+            nn.init.zeros_(model.get_parameter(name))
         return cls(model.to(device), not unpooled, preparation, options, options.weights or source)
 
     @torch.no_grad()
