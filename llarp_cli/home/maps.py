@@ -16,7 +16,7 @@ from llarp_cli.home.scenes import furnished
 OVERHEAD = 1.95
 """What begins higher up than this is left out: the ceiling, and the walls above doorways."""
 
-ENLARGED = 1.7
+ENLARGED = 1.25
 """How much larger than life objects are drawn."""
 
 _MARGIN = 0.25

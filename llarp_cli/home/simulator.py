@@ -24,8 +24,11 @@ from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, JOINTS, 
 GRIPPER_AHEAD, GRIPPER_HEIGHT = 0.40, 0.97
 """Where a held object is, metres from the robot's base: low in the middle of its view and nearer than any furniture."""
 
-SHOWN_HELD = 0.0475
+SHOWN_HELD = 0.042
 """A held object is so near the camera that it is drawn smaller: its largest half extent, metres."""
+
+HELD_TURN = 1.1
+"""How a held object is turned from the robot's heading, radians: long things are seen from the side."""
 
 _CATEGORY = np.array([CATEGORIES.index(CATEGORY_OF[name]) for name in ASSET_NAMES], np.int16)
 _RADIUS = np.array([ASSET_SIZES[name].radius for name in ASSET_NAMES]) / 1000
@@ -48,7 +51,7 @@ _EDGE = 0.97
 _LEVEL = 0.05
 """Objects stand on the same surface when their bottoms are no further apart, metres."""
 
-_SHIFTS = np.array([[0.004 * k * math.cos(2.4 * k), 0.004 * k * math.sin(2.4 * k)] for k in range(60)])
+_SHIFTS = np.array([[0.03 * math.sqrt(k) * f(2.4 * k) for f in (math.cos, math.sin)] for k in range(200)])
 """Where a released object goes when its spot is taken, metres: an outward spiral, first free place wins."""
 
 
@@ -140,7 +143,7 @@ class HomeSimulator:
         assets = self._assets[homes, objects]
         scales = _HELD_SCALE[assets]
         gripper[:, 1] += _HELD_RISE[assets] * scales
-        self._stage.place(homes, objects, gripper, heading, scales)
+        self._stage.place(homes, objects, gripper, heading + HELD_TURN, scales)
 
     def release(self, homes: NDArray[np.intp], receptacles: NDArray[np.intp], spots: NDArray[np.float64]) -> None:
         """Let go of what is held, upright, at `spots` in each receptacle; it comes to rest on the surface."""
