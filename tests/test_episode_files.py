@@ -1,14 +1,15 @@
 import gzip
+import hashlib
 import json
 import os
 
 import pytest
 from tiny_world import TinyWorld
 
-from llarp_cli.dataset import generate_file, ship
+from llarp_cli.dataset import HASHES, SHIPPED, generate_file, ship
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.rearrangement.episode_files import line, read_episodes, write_episodes
-from llarp_cli.rearrangement.splits import SPLITS, fixed_episodes, generate
+from llarp_cli.rearrangement.splits import SPLITS, fingerprint, fixed_episodes, fixed_tasks, generate, split_episodes
 
 WORLD = TinyWorld()
 
@@ -164,3 +165,18 @@ def test_shipping_writes_every_split_with_its_hash(tmp_path):
     hashes = ship(WORLD, tmp_path)
     assert list(hashes) == list(SPLITS) == list(json.loads((tmp_path / "tiny" / "hashes.json").read_text()))
     assert read_episodes(tmp_path / "tiny" / "synonyms.jsonl.gz") == fixed_episodes(WORLD, "synonyms")
+
+
+@pytest.mark.skipif(not (SHIPPED / "home").is_dir(), reason="nothing shipped")
+@pytest.mark.parametrize("split", list(SPLITS))
+def test_shipped_episodes_are_what_the_home_makes(split):
+    from llarp_cli.home import world
+
+    text = gzip.decompress((SHIPPED / "home" / f"{split}.jsonl.gz").read_bytes())
+    recorded = json.loads((SHIPPED / "home" / HASHES).read_text())[split]
+    assert recorded["tasks"] == fingerprint(fixed_tasks(split)), "tasks changed: run llarp_cli.dataset.ship"
+    assert recorded["episodes"] == hashlib.sha256(text).hexdigest()
+    assert text.decode().splitlines() == [line(one) for one in fixed_episodes(world, split)], (
+        "scenes changed: ship again"
+    )
+    assert len(split_episodes(world, split)) == 100

@@ -29,7 +29,11 @@ SECOND_INSTANCES = ("block", "cup")
 _SCALE = 1_000_000
 _SPOTS = 8
 """Spots tried on one surface before another is tried."""
-_ROUNDS = 30
+_SQUEEZED = (100, 100, 100, 90, 80, 70, 60, 50, 40)
+"""Per cent of a new object's radius that is kept free of others, round after round until it finds a spot.
+
+Footprints are circles, most things are narrower: the later rounds serve homes with many more than 35 objects.
+"""
 _FIRST_RECEPTACLE = len(TARGETS) - len(RECEPTACLES)
 
 
@@ -55,16 +59,16 @@ class _Top:
         self.camera = (_moved(stand[0], cos * CAMERA_AHEAD), _moved(stand[1], sin * CAMERA_AHEAD))
         self.standing: list[_Standing] = []
 
-    def place(self, asset: str, size: AssetSize, needed: bool, draws: Draws) -> bool:
+    def place(self, asset: str, radius: int, tall: int, needed: bool, draws: Draws) -> bool:
         """Stand an object at a random free spot; false where none was found."""
         # The rectangle holds origins, and the top goes on beyond it: a large thing in a small sink may overhang.
-        free_x = max(self.half_x - size.radius, self.half_x // 4)
-        free_z = max(self.half_z - size.radius, self.half_z // 4)
+        free_x = max(self.half_x - radius, self.half_x // 4)
+        free_z = max(self.half_z - radius, self.half_z // 4)
         for _ in range(_SPOTS):
             u, v = draws.below(2 * free_x + 1) - free_x, draws.below(2 * free_z + 1) - free_z
             x = _moved(self.x, self.cos * u - self.sin * v)
             z = _moved(self.z, self.sin * u + self.cos * v)
-            one = _Standing(asset, size.radius, size.height, x, z, needed)
+            one = _Standing(asset, radius, tall, x, z, needed)
             if self._apart(one) and self._in_view(one):
                 self.standing.append(one)
                 return True
@@ -137,8 +141,8 @@ def arrange(task: Task, scene: Scene, sizes: Mapping[str, AssetSize], objects: i
     for required in task.required:
         asset = draws.choice(ASSETS[required.category])
         _stand(asset, sizes[asset], _allowed(required, tops), True, scene, draws)
-    for category in _clutter(task, objects - len(task.required), draws):
-        asset = draws.choice(ASSETS[category])
+    clutter = [draws.choice(ASSETS[category]) for category in _clutter(task, objects - len(task.required), draws)]
+    for asset in sorted(clutter, key=lambda asset: -sizes[asset].radius):  # the large ones while there is room
         _stand(asset, sizes[asset], tops, False, scene, draws)
     standing = sorted(
         (one.asset, one.x, top.height + sizes[one.asset].rest_height, one.z, top.name)
@@ -171,10 +175,11 @@ def _clutter(task: Task, count: int, draws: Draws) -> list[str]:
 
 def _stand(asset: str, size: AssetSize, tops: Sequence[_Top], needed: bool, scene: Scene, draws: Draws) -> None:
     """Stand an object on one of the surfaces, each equally likely as long as it has room."""
-    for _ in range(_ROUNDS):
+    for percent in _SQUEEZED:
+        radius = size.radius * percent // 100
         untried = list(tops)
         while untried:
-            if untried.pop(draws.below(len(untried))).place(asset, size, needed, draws):
+            if untried.pop(draws.below(len(untried))).place(asset, radius, size.height, needed, draws):
                 return
     names = ", ".join(top.name for top in tops)
     raise LlarpError(f"no room for {asset} on {names} in scene {scene.name}", "ask for fewer objects")
