@@ -251,5 +251,7 @@ def test_generated_episodes():
     assert not {episode.arrangement for episode in made} & {episode.arrangement for episode in others}
     with pytest.raises(UsageProblem, match="unknown split"):
         generate(WORLD, "rephrase", 1)
+    with pytest.raises(UsageProblem, match="'all' is a group of splits"):
+        generate(WORLD, "all", 1)
     with pytest.raises(UsageProblem, match="unknown family"):
         generate(WORLD, "rephrasing", 1, families=["juggle"])

@@ -74,6 +74,8 @@ def find_split(name: str) -> Split:
     Raises:
         UsageProblem: there is none.
     """
+    if name in GROUPS:
+        raise UsageProblem(f"'{name}' is a group of splits", f"name one of them: {', '.join(GROUPS[name])}")
     if name not in SPLITS:
         raise unknown("split", name, [*SPLITS, *GROUPS])
     return SPLITS[name]
