@@ -106,17 +106,19 @@ class Pass:
     """One call of the model. Subclasses say which keys and values precede the new ones.
 
     Attributes:
-        layout: where the tokens lie.
+        layouts: where the tokens lie: the first tokens by the first layout, and so on.
+        positions: of all S tokens.
         windows: sliding windows the layers asked for.
     """
 
-    def __init__(self, layout: Layout):
-        self.layout = layout
+    def __init__(self, layouts: Sequence[Layout]):
+        self.layouts = layouts
+        self.positions = np.concatenate([layout.slot for layout in layouts])
         self.layer = 0
         self.windows: set[int | None] = set()
 
-    def join(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """New keys and values [S, heads, D] of a layer → all of them [E, heads, W, D]."""
+    def join(self, layer: int, part: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """New keys and values [s, heads, D] of a layer, for one layout → all of them [E, heads, W, D]."""
         raise NotImplementedError
 
 
@@ -158,15 +160,18 @@ def packed_attention(
     **_: Any,
 ) -> tuple[Tensor, None]:
     """The attention implementation that transformers calls in each layer, on [1, heads, S, D]."""
-    layout = packed.layout
     layer = packed.layer
     packed.layer += 1
     packed.windows.add(sliding_window)
-    keys, values = packed.join(layer, key[0].transpose(0, 1), value[0].transpose(0, 1))
-    mask = layout.mask(sliding_window, query.dtype)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    out = attend(layout.pad(query[0].transpose(0, 1)), keys, values, mask, scaling, softcap)
-    return layout.unpad(out)[None], None
+    sizes = [len(layout.slot) for layout in packed.layouts]
+    parts = [x[0].transpose(0, 1).split(sizes) for x in (query, key, value)]
+    out = []
+    for part, (layout, q, k, v) in enumerate(zip(packed.layouts, *parts, strict=True)):
+        keys, values = packed.join(layer, part, k, v)
+        mask = layout.mask(sliding_window, query.dtype)
+        out.append(layout.unpad(attend(layout.pad(q), keys, values, mask, scaling, softcap)))
+    return torch.cat(out)[None], None
 
 
 AttentionInterface.register(PACKED, packed_attention)

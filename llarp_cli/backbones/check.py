@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llarp_cli.backbones.attention import PACKED, Layout
+from llarp_cli.backbones.attention import PACKED
 from llarp_cli.backbones.frozen import FrozenBackbone
 from llarp_cli.backbones.prefixes import ForwardPass
 from llarp_cli.errors import UsageProblem
@@ -56,10 +56,10 @@ def refuse_unless_exact(backbone: FrozenBackbone, config: Any) -> None:
     tokens = tokens.to(backbone.device)
     try:
         prefixes = backbone.encode(INSTRUCTIONS)
-        packed = ForwardPass(Layout([p.length for p in prefixes], lengths, backbone.device), prefixes)
-        hidden = backbone.run(packed, tokens)
+        packed = ForwardPass(lengths, prefixes, backbone.device)
+        hidden = backbone.run(packed, tokens[packed.order])
         parts = zip(backbone.tokenize(INSTRUCTIONS), tokens.split(lengths), strict=True)
-        stock = torch.cat([stock_hidden(backbone, ids, part) for ids, part in parts])
+        stock = torch.cat([stock_hidden(backbone, ids, part) for ids, part in parts])[packed.order]
     except Exception as error:
         reason = (str(error).strip().splitlines() or [repr(error)])[0]
         raise UsageProblem(refusal + f"its attention cannot be packed ({reason})", hint) from error

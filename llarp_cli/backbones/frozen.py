@@ -143,7 +143,10 @@ class FrozenBackbone:
             return tokens.to(self.dtype)
         starts = [prefix.length for prefix in prefixes]
         self._check_context(np.add(starts, lengths))
-        return self.run(ForwardPass(Layout(starts, lengths, self.device), prefixes), tokens)
+        packed = ForwardPass(lengths, prefixes, self.device)
+        order = torch.from_numpy(packed.order).to(self.device)
+        hidden = self.run(packed, tokens.index_select(0, order))
+        return hidden.index_select(0, order.argsort())
 
     def open_cache(self, rows: int, capacity: int) -> RowSlotCache:
         return RowSlotCache(rows, capacity)
@@ -172,7 +175,7 @@ class FrozenBackbone:
 
     def run(self, packed: Pass, tokens: Tensor | None = None, input_ids: Tensor | None = None) -> Tensor:
         """One packed call of the stock model: hidden states [S, D] of tokens [S, D] or ids [1, S]."""
-        positions = torch.from_numpy(packed.layout.slot + self._first_position).to(self.device)[None]
+        positions = torch.from_numpy(packed.positions + self._first_position).to(self.device)[None]
         hidden = self.model(
             input_ids=input_ids,
             inputs_embeds=None if tokens is None else tokens.to(self.dtype)[None],

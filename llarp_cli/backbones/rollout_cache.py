@@ -57,7 +57,7 @@ class ExtendPass(Pass):
     """The next tokens of some rows, written into the cache and read with all that precede them."""
 
     def __init__(self, layout: Layout, cache: RowSlotCache, rows: np.ndarray):
-        super().__init__(layout)
+        super().__init__([layout])
         self._store = cache.keys_values
         _, _, held, heads, slots, _ = self._store.shape
         written = (rows[layout.row][:, None] * heads + np.arange(heads)) * slots + layout.slot[:, None]
@@ -66,12 +66,12 @@ class ExtendPass(Pass):
         in_order = len(rows) == held and bool((rows == np.arange(held)).all())
         self._rows = None if in_order else torch.from_numpy(rows).to(layout.device)
 
-    def join(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    def join(self, layer: int, part: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         keys, values = self._store[layer]
         return self._extended(keys, key), self._extended(values, value)
 
     def _extended(self, store: Tensor, new: Tensor) -> Tensor:
         size = new.shape[2]
         store.view(-1, size).index_copy_(0, self._written, new.reshape(-1, size))
-        within = store[:, :, : self.layout.width]
+        within = store[:, :, : self.layouts[0].width]
         return within if self._rows is None else within.index_select(0, self._rows)

@@ -59,6 +59,7 @@ class Source:
             "pretrained_model_name_or_path": self.location,
             "revision": self.revision or "main",
             "local_files_only": self.offline,
+            "trust_remote_code": False,
         }
 
 
@@ -154,6 +155,8 @@ def _source(plugin: TransformersPlugin, options: BackboneOptions, random: bool) 
         if random and plugin.architecture:
             return Source(RANDOM, None)
     named = plugin.weights if options.weights is None or random else options.weights
+    if named is None:
+        raise UsageProblem(f"backbone '{options.name}' names no weights", "pass --weights PATH, or a hub id")
     folder = Path(named).expanduser()
     if folder.exists():
         return Source(named, str(folder))
