@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import ModelCardData
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from llarp_cli import runs
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
+from llarp_cli.model_card import model_card, read_results
 from llarp_cli.policy.build import LearnedPolicy
 from llarp_cli.policy.contract import Decision
-from llarp_cli.policy.files import ADAPTER, POLICY_FILES, PolicyConfig, open_policy, read_policy
+from llarp_cli.policy.files import POLICY_FILES, open_policy, read_policy
 from llarp_cli.policy.parts import EPISODE_STEPS
 from llarp_cli.rearrangement.skills import SKILLS
-
-BASE_LICENCES = {
-    "sentence-transformers/all-MiniLM-L6-v2": "Apache-2.0",
-    "mistralai/": "Apache-2.0",
-    "huggyllama/": "LLaMA's research licence",
-    "meta-llama/": "Meta's LLaMA community licence",
-}
-"""Hub id, or its beginning, → licence of the frozen language model."""
 
 
 class AgentPolicy:
@@ -118,7 +105,7 @@ def load_policy(path: str | Path, device: Any = None, *, weights: str | None = N
     """Load a trained policy, to use it from Python.
 
     Args:
-        path: an export, a checkpoint, or a run directory (its best checkpoint).
+        path: an export, a checkpoint, or a run directory (its last checkpoint).
         device: torch device; None takes the GPU where there is one.
         weights: hub id or path of the language model's weights in place of the recipe's.
 
@@ -131,18 +118,16 @@ def load_policy(path: str | Path, device: Any = None, *, weights: str | None = N
 
 
 def policy_directory(source: str | Path | None) -> Path:
-    """The directory with a policy's files: the source itself, or a run's best checkpoint, else its last.
+    """The directory with a policy's files.
 
     Args:
-        source: a run directory, a checkpoint or an export; None is the newest run under `./runs`.
+        source: a run directory, a checkpoint or an export, as `runs.resolve_policy` reads it; None is the
+            newest run under `./runs`.
 
     Raises:
         UsageProblem: there is none.
     """
-    if source is None:
-        source = run_of(runs.resolve_policy(None))
-    best = Path(source) / "checkpoints" / "best"
-    directory = runs.resolve_policy(str(best if best.exists() else source))
+    directory = runs.resolve_policy(None if source is None else str(source))
     if isinstance(directory, str):
         raise UsageProblem(f"'{directory}' is not a trained policy", "give a run directory, a checkpoint or an export")
     return directory
@@ -159,7 +144,8 @@ def export_policy(source: str | Path | None, out: Path | None = None, results: P
     Args:
         source: a run directory, a checkpoint or an export; None is the newest run under `./runs`.
         out: the directory to make; it may exist if it is empty. None makes `export` in the run.
-        results: a file that `llarp eval --json` wrote; None takes the run's newest `eval*.json`, if any.
+        results: a file that `llarp eval --json` wrote; None takes the newest `eval*.json` in the run that is of
+            this checkpoint, if any.
 
     Returns:
         The new directory.
@@ -174,9 +160,8 @@ def export_policy(source: str | Path | None, out: Path | None = None, results: P
         if run is None:
             raise UsageProblem(f"'{directory}' belongs to no run", "say where to export to: --out DIR")
         out = run / "export"
-    if results is None and run is not None:
-        results = max(run.glob("eval*.json"), key=lambda path: path.stat().st_mtime, default=None)
-    card = model_card(directory, out.name, config, recipe, results)
+    measured = latest_results(directory) if results is None else read_results(results)
+    card = model_card(directory, out.name, config, recipe, measured)
     staging = out.with_name(f".{out.name}.tmp")
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -196,92 +181,13 @@ def export_policy(source: str | Path | None, out: Path | None = None, results: P
     return out
 
 
-def model_card(directory: Path, folder: str, config: PolicyConfig, recipe: Recipe, results: Path | None) -> str:
-    """The README.md of an export, with the front matter that the hub reads.
-
-    Args:
-        directory: where the policy's files are.
-        folder: the name under which the user finds them.
-        config, recipe: the policy's.
-        results: a file that `llarp eval --json` wrote.
-
-    Raises:
-        UsageProblem: `results` is no such file.
-    """
-    base = _base_model(config)
-    card = ModelCardData(
-        language="en",
-        license="apache-2.0",
-        library_name="llarp",
-        pipeline_tag="reinforcement-learning",
-        base_model=base,
-        tags=["llarp", "embodied", "language-rearrangement", config.policy],
-    )
-    adapter = directory / ADAPTER
-    parameters = sum(tensor.numel() for tensor in load_file(adapter).values())
-    revision = f", revision {config.backbone.revision}" if config.backbone.revision else ""
-    template = Template(resources.files("llarp_cli").joinpath("templates/model_card.md").read_text("utf-8"))
-    body = template.substitute(
-        title=folder,
-        skill_count=len(config.skills),
-        parameters=f"{parameters:,}",
-        size=f"{adapter.stat().st_size / 1e6:.1f} MB",
-        policy=config.policy,
-        backbone=f"`{config.backbone.name}`: {config.backbone.weights}{revision}, {config.backbone.dtype}, "
-        f"SHA-256 {config.backbone.hash[:12]}",
-        vision=f"`{config.vision.name}`: {config.vision.weights}, {config.vision.image_size} pixels, "
-        f"{config.vision.tokens} token(s) per picture",
-        environment=config.environment,
-        version=config.llarp,
-        folder=folder,
-        example="put an apple on the sofa",
-        image_size=config.vision.image_size,
-        training=_training(recipe),
-        results=_results(results),
-        steps=EPISODE_STEPS,
-        base_licence=_base_licence(base),
-    )
-    return f"---\n{card.to_yaml()}\n---\n\n{body}"
-
-
-def _base_model(config: PolicyConfig) -> str | None:
-    """Hub id of the language model; None for random weights and for a local folder."""
-    weights = config.backbone.weights
-    return weights if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", weights) and not Path(weights).exists() else None
-
-
-def _base_licence(base: str | None) -> str:
-    if base is None:
-        return "Its weights are random or come from a local folder; their licence is the user's to know."
-    for start, licence in BASE_LICENCES.items():
-        if base.startswith(start):
-            return f"{base} comes under {licence}: https://huggingface.co/{base}."
-    return f"{base} comes under its own licence: https://huggingface.co/{base}."
-
-
-def _training(recipe: Recipe) -> str:
-    tasks, ppo = recipe.tasks, recipe.ppo
-    families = ", ".join(f"`{family}`" for family in tasks.families) or "all families of the split"
-    stages = f"PPO for {recipe.steps - min(recipe.imitation.steps, recipe.steps):,} steps"
-    if recipe.imitation.steps:
-        stages = f"imitation of a searching planner (DAgger) for {recipe.imitation.steps:,} steps, then {stages}"
-    return (
-        f"{stages[0].upper()}{stages[1:]}; split `{tasks.split}`, {families}; {len(tasks.categories) or 'all'} "
-        f"categories named, {tasks.objects} objects in a home, {tasks.homes:,} homes; "
-        f"{recipe.num_envs} environments, learning rate {ppo.lr:g}, seed {recipe.seed}."
-    )
-
-
-def _results(file: Path | None) -> str:
-    if file is None:
-        return "Not evaluated yet: `llarp eval` does it."
-    try:
-        results = json.loads(file.read_text("utf-8"))
-        lines = ["| split | episodes | success | 95% interval |", "|---|---|---|---|"]
-        for name, split in (*results["splits"].items(), ("all", results["total"])):
-            low, high = split["interval"]
-            lines.append(f"| {name} | {split['episodes']} | {split['success']:.1%} | {low:.1%} to {high:.1%} |")
-        lines += ["", f"Evaluated with `llarp eval`, seed {results['seed']}; intervals are Wilson's."]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageProblem(f"'{file}' holds no results of `llarp eval --json`", "give another file") from error
-    return "\n".join(lines)
+def latest_results(checkpoint: Path) -> dict[str, Any] | None:
+    """The newest results in the run's directory (`eval*.json`) that are of this very checkpoint."""
+    run = run_of(checkpoint)
+    files = [] if run is None else sorted(run.glob("eval*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for file in files:
+        results = read_results(file)
+        # The run may have been moved, and the file names it as seen from another directory.
+        if Path(results["policy"]).resolve().parts[-3:] == checkpoint.resolve().parts[-3:]:
+            return results
+    return None

@@ -306,22 +306,29 @@ def run(tmp_path):
     return path
 
 
-def test_a_run_stands_for_its_best_checkpoint(run):
-    assert llarp_cli.load_policy(run).recipe.seed == 100
-    assert llarp_cli.load_policy(run / "checkpoints" / "last").recipe.seed == 200
-    (run / "checkpoints" / "best").unlink()
+def test_a_run_stands_for_the_checkpoint_that_eval_evaluates(run):
     assert llarp_cli.load_policy(run).recipe.seed == 200
+    assert llarp_cli.load_policy(run / "checkpoints" / "best").recipe.seed == 100
 
 
-def results(success: float) -> dict:
+def results(success: float, policy: str = "one/checkpoints/200") -> dict:
     split = {"episodes": 200, "successes": int(200 * success), "success": success, "interval": [0.8, 0.9]}
-    return {"policy": "x", "backbone": "fake", "seed": 5, "splits": {"rephrasing": split}, "total": split}
+    return {
+        "policy": f"elsewhere/{policy}",
+        "backbone": "fake",
+        "seed": 5,
+        "splits": {"rephrasing": split},
+        "total": split,
+    }
 
 
 def test_an_export_is_small_complete_and_acts_as_its_checkpoint(run, tmp_path):
     (run / "eval-1.json").write_text(json.dumps(results(0.25)))
     os.utime(run / "eval-1.json", (1, 1))
     (run / "eval-2.json").write_text(json.dumps(results(0.855)))
+    os.utime(run / "eval-2.json", (2, 2))
+    (run / "eval-3.json").write_text(json.dumps(results(0.5, policy="one/checkpoints/100")))  # of another checkpoint
+    (run / "eval-4.json").write_text(json.dumps(results(0.6, policy="two/checkpoints/200")))  # of another run
     out = export_policy(run, tmp_path / "apple-fetcher")
     assert sorted(p.name for p in out.iterdir()) == sorted([*POLICY_FILES, "README.md"])
     np.testing.assert_array_equal(
@@ -349,7 +356,7 @@ def test_left_out_arguments_mean_the_newest_run_and_a_folder_in_it(run, tmp_path
 
 
 def test_the_card_names_the_language_model_it_was_trained_around(run, tmp_path):
-    edit("config.json", backbone__weights="sentence-transformers/all-MiniLM-L6-v2")(run / "checkpoints" / "100")
+    edit("config.json", backbone__weights="sentence-transformers/all-MiniLM-L6-v2")(run / "checkpoints" / "200")
     card = (export_policy(run, tmp_path / "out") / "README.md").read_text()
     assert yaml.safe_load(card.split("---\n")[1])["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
     assert "comes under Apache-2.0" in card and "Not evaluated yet" in card
@@ -369,7 +376,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_behind(run, tmp_path):
     (tmp_path / "other.json").write_text('{"splits": 3}')
     with pytest.raises(UsageProblem, match="holds no results"):
         export_policy(run, tmp_path / "third", tmp_path / "other.json")
-    shorten(run / "checkpoints" / "100")
+    shorten(run / "checkpoints" / "200")
     with pytest.raises(UsageProblem, match="damaged"):
         export_policy(run, tmp_path / "fourth")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "other.json", "out", "runs", "site"]
