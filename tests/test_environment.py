@@ -14,8 +14,9 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from toy_world import ToyWorld
 
+import llarp_cli
 from llarp_cli.config import RewardOptions, TaskOptions
-from llarp_cli.errors import LlarpError
+from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.rearrangement.environment import ENVIRONMENT_ID, RearrangementEnv, RearrangementVectorEnv
 from llarp_cli.rearrangement.skills import SKILL_INDEX
 from llarp_cli.rearrangement.splits import EpisodeList, TrainingEpisodes, generate
@@ -50,10 +51,28 @@ def test_check_env():
         check_env(env)
 
 
-def test_registered():
-    spec = gymnasium.spec(ENVIRONMENT_ID)
-    assert spec.entry_point.__name__ == "make_env"
+def test_gymnasium_makes_the_home_by_name():
     assert ENVIRONMENT_ID == "llarp/LanguageRearrangement-v0"
+    module = "llarp_cli.rearrangement.environment"
+    env = gymnasium.make(f"{module}:{ENVIRONMENT_ID}", families=("move",), image_size=64, render_mode="rgb_array")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+    observation, _ = env.reset(seed=3)
+    assert env.unwrapped.episode_now.family == "move"
+    assert observation["rgb"].std() > 5, "there is something to see"
+    assert (env.render() == observation["rgb"]).all()
+    env.close()
+
+
+def test_make_env_takes_evaluation_splits_by_name():
+    env = llarp_cli.make_env(split="new_scenes", families=("fetch",), image_size=SIZE)
+    env.reset()
+    assert (env.episode_now.split, env.episode_now.family) == ("new_scenes", "fetch")
+    with pytest.raises(UsageProblem, match="unknown split"):
+        llarp_cli.make_env(split="new_scene")
+    with pytest.raises(UsageProblem, match="unknown environment"):
+        llarp_cli.make_env(env="nowhere")
 
 
 @pytest.mark.parametrize("family", ["move", "fetch", "put_away", "two_objects"])

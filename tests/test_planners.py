@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from toy_world import ToyWorld
 
+from llarp_cli import registry
 from llarp_cli.config import TaskOptions
 from llarp_cli.rearrangement.environment import RearrangementEnv, RearrangementVectorEnv
 from llarp_cli.rearrangement.skills import SKILL_INDEX, SKILLS
@@ -19,9 +20,9 @@ WORLD = ToyWorld()
 SIZE = 16
 
 
-def finished(world, episodes, choose, rows=64):
+def finished(world, episodes, choose, rows=64, image_size=SIZE):
     """The statistics of all episodes, `choose(vector)` giving the actions."""
-    vector = RearrangementVectorEnv(world, EpisodeList(episodes), rows, image_size=SIZE)
+    vector = RearrangementVectorEnv(world, EpisodeList(episodes), rows, image_size=image_size)
     vector.reset()
     found = []
     while vector.active.any():
@@ -186,7 +187,7 @@ GOALS = {
 
 @pytest.mark.parametrize("name", GOALS)
 def test_the_full_planner_reaches_other_goals_and_subgoals_pay_all_along(name):
-    episodes = list(generate(WORLD, "new_scenes", 5, 0, ["two_objects"]))
+    episodes = list(generate(WORLD, "new_scenes", 20, 0, ["two_objects"]))
     env = RearrangementEnv(WORLD, EpisodeList(episodes), image_size=SIZE)
     for episode in episodes:
         env.reset(options={"episode": replace(episode, goal=GOALS[name])})
@@ -206,3 +207,36 @@ def test_a_goal_that_cannot_be_reached_has_no_plan():
     env = RearrangementEnv(WORLD, EpisodeList([episode]), image_size=SIZE)
     env.reset(options={"episode": replace(episode, goal=goal)})
     assert env.plan() is None
+
+
+def test_both_planners_solve_the_home_and_the_searching_one_sees_what_it_is_shown():
+    home = registry.load("environment", "home")
+    episodes = [e for family in FAMILIES for e in generate(home, "new_scenes", 6, 0, [family])]
+    found = finished(home, episodes, RearrangementVectorEnv.expert_actions, rows=len(episodes), image_size=128)
+    assert all(stats["success"] for stats in found)
+    env = RearrangementEnv(home, EpisodeList(episodes), image_size=SIZE)
+    for _ in episodes:
+        env.reset()
+        *_, (_, reward, success, _, info) = [env.step(action) for action in env.plan()]
+        assert success
+        assert reward > 10
+        assert info["episode"]["invalid_skills"] == 0
+
+
+def test_random_skills_do_not_solve_the_home():
+    random = np.random.default_rng(0)
+    home = registry.load("environment", "home")
+    episodes = list(generate(home, "new_scenes", 100, 0))
+    found = finished(home, episodes, lambda vector: random.integers(0, 70, vector.num_envs), rows=100)
+    assert np.mean([stats["success"] for stats in found]) < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train_validation", "new_scenes"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_searching_planner_solves_500_episodes_of_the_home(family, split):
+    home = registry.load("environment", "home")
+    episodes = list(generate(home, split, 500, 0, [family]))
+    found = finished(home, episodes, RearrangementVectorEnv.expert_actions, image_size=128)
+    assert len(found) == 500
+    assert all(stats["success"] for stats in found)

@@ -14,11 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llarp_cli.rearrangement.execution import FIRST_RECEPTACLE
-from llarp_cli.rearrangement.facts import DRAWER_RECEPTACLES, OBJECT_BEARING, OBJECT_REACH, Facts, within
+from llarp_cli.rearrangement.facts import (
+    DRAWER_RECEPTACLES,
+    OBJECT_BEARING,
+    OBJECT_REACH,
+    TARGET_BEARING,
+    TARGET_REACH,
+    Facts,
+    within,
+)
 from llarp_cli.rearrangement.goals import CompiledGoals, Goal
 from llarp_cli.rearrangement.simulator import Simulator
 from llarp_cli.rearrangement.skills import SKILL_INDEX
-from llarp_cli.rearrangement.vocabulary import CATEGORIES, JOINTS, RECEPTACLES, SURFACES, TARGETS
+from llarp_cli.rearrangement.vocabulary import CATEGORIES, JOINTS, OPEN_JOINT, RECEPTACLES, SURFACES, TARGETS
 
 MAX_STATES = 300_000
 """Search gives up after looking at so many."""
@@ -115,10 +123,14 @@ class _Search:
         self.on_now = facts.on[home, self.objects].copy()
 
         poses = np.concatenate([stands, simulator.robot[home : home + 1]])
-        around = np.broadcast_to(simulator.positions[home, self.objects], (len(poses), len(self.objects), 3))
-        self.near = within(poses, around, OBJECT_REACH, OBJECT_BEARING)
+        objects = np.broadcast_to(simulator.positions[home, self.objects], (len(poses), len(self.objects), 3))
+        self.near = within(poses, objects, OBJECT_REACH, OBJECT_BEARING)
         targets = np.broadcast_to(simulator.targets[home], (len(poses), len(TARGETS), 3))
-        self.at_target = within(poses, targets, 2.0, 1.57)
+        self.at_target = within(poses, targets, TARGET_REACH, TARGET_BEARING)
+        # Receptacles so near that something put down there may be within reach.
+        boxes = simulator.boxes[home]
+        apart = np.hypot(*(poses[:, None, :2] - boxes[:, [0, 2]]).transpose(2, 0, 1))
+        self.around = apart <= OBJECT_REACH + np.hypot(boxes[:, 4], boxes[:, 6]) + max(OPEN_JOINT[:-1])
         useful = set(np.flatnonzero(self.near[:HERE].any(axis=1)).tolist()) | spoken.targets | set(self.joints)
         for receptacles in self.destinations:
             useful |= {FIRST_RECEPTACLE + r for r in receptacles}
@@ -157,8 +169,10 @@ class _Search:
         if held is None:
             seen: set[int] = set()
             for i, category in enumerate(self.categories):
-                if category not in seen and self._pickable(state, i):
-                    seen.add(category)  # the skill takes the first of its category
+                if category in seen or not self._may_be_in_reach(state, i):
+                    continue
+                seen.add(category)  # the skill takes the first of its category that is in reach
+                if self._is_in_reach(state, i):
                     yield self._put(state, i, IN_HAND), SKILL_INDEX["pick", CATEGORIES[category]], False
         else:
             for receptacle in self.destinations[held]:
@@ -176,12 +190,17 @@ class _Search:
                     skill = SKILL_INDEX["go_to", TARGETS[target]]
                     yield _State(target, state.places, state.opened), skill, True
 
-    def _pickable(self, state: _State, i: int) -> bool:
+    def _may_be_in_reach(self, state: _State, i: int) -> bool:
+        """Whether an object can be picked, or could, depending on where it came to rest."""
         place = state.places[i]
         joint = self.drawers[i] if place == AS_NOW else _JOINT_OF.get(place, -1)
         if joint >= 0 and not state.opened >> joint & 1:
             return False
-        return bool(self.near[state.pose, i]) if place == AS_NOW else state.pose == FIRST_RECEPTACLE + place
+        return bool(self.near[state.pose, i] if place == AS_NOW else self.around[state.pose, place])
+
+    def _is_in_reach(self, state: _State, i: int) -> bool:
+        """Of an object that may be in reach: whether it is for certain."""
+        return state.places[i] == AS_NOW or state.pose == FIRST_RECEPTACLE + state.places[i]
 
     @staticmethod
     def _put(state: _State, i: int, place: int) -> _State:
