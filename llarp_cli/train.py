@@ -219,6 +219,8 @@ def _banner(recipe: Recipe, policy: Policy, run: RunDirectory, accelerator: Acce
     trained = sum(parameter.numel() for parameter in policy.parameters())
     reader = "frozen" if recipe.policy == "llarp" else "tokenizer only"
     why = "chosen by the recipe" if recipe.backbone.dtype != "auto" else f"automatic on {accelerator.device.type}"
+    minibatches = min(recipe.ppo.minibatches, recipe.num_envs)
+    minibatch = recipe.num_envs * recipe.ppo.rollout_steps // minibatches
     dtype = str(backbone.dtype).removeprefix("torch.")
     lines = [
         f"run        {run.path}" + (f", resumed at {steps:,} steps" if steps else ""),
@@ -227,6 +229,8 @@ def _banner(recipe: Recipe, policy: Policy, run: RunDirectory, accelerator: Acce
         f"vision     {encoder.name}, {encoder.image_size} x {encoder.image_size} pixels,"
         f" {encoder.tokens} token{'s' if encoder.tokens > 1 else ''} a step",
         *(f"           {line}" for line in arithmetic(recipe, accelerator.num_processes)),
+        f"           minibatch = about {minibatch} steps of each process, in whole episodes;"
+        f" {recipe.ppo.epochs} epochs of {minibatches}",
     ]
     return lines
 

@@ -233,6 +233,26 @@ def test_resuming_the_real_policies_changes_nothing(tmp_path, toy_plugin, monkey
         train(resume=half)
 
 
+def test_a_second_signal_stops_at_once(tmp_path):
+    endless = """
+import time
+from llarp_cli.learning.signals import StopSignals
+with StopSignals() as signals:
+    print("ready", flush=True)
+    while True:
+        time.sleep(0.01)
+        if signals.requested:
+            print("asked", flush=True)
+            time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", endless], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+
+
 def test_mistakes_are_told_in_one_line_and_change_nothing(command, tmp_path):
     used = tmp_path / "used"
     used.mkdir()
