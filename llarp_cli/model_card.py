@@ -27,10 +27,11 @@ BASE_LICENCES = {
 
 
 HOW = {
-    "llarp": "A frozen language model sees through a vision encoder and chooses one of 70 skills at each step\n"
-    "(LLaRP: Szot et al., *Large Language Models as Generalizable Policies for Embodied Tasks*, ICLR 2024).",
-    "lstm": "An LSTM trained from scratch, the baseline to LLaRP, reads the instruction, sees through a vision\n"
-    "encoder and chooses one of 70 skills at each step.",
+    "llarp": "A frozen language model sees through a vision encoder\n"
+    "and chooses one of 70 skills at each step (LLaRP: Szot et al., *Large Language Models as Generalizable\n"
+    "Policies for Embodied Tasks*, ICLR 2024).",
+    "lstm": "An LSTM trained from scratch, the baseline to LLaRP,\n"
+    "reads the instruction, sees through a vision encoder and chooses one of 70 skills at each step.",
 }
 """Policy kind → how it works, for the model card."""
 
