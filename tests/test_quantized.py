@@ -67,14 +67,20 @@ def test_gradients_are_those_of_the_dequantised_model_after_passes_without_gradi
     assert relative(tokens.grad, again.grad) < EXACT
 
 
-def test_repacking_without_autograd_stays_off_on_cpus_that_offer_it(folder, monkeypatch):
+def test_repacking_without_autograd_stays_off_on_cpus_that_offer_it(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(bitsandbytes.nn.modules, "has_avx512bf16", lambda: True)
     assert bitsandbytes.nn.Linear4bit(8, 8).support_avx512bf16_for_cpu
     options = BackboneOptions(name=f"hf:{folder}", quantization="4bit")
     model = registry.load("backbone", options.name).load(options, "cpu")
-    linears = [module for module in model.model.modules() if isinstance(module, bitsandbytes.nn.Linear4bit)]
-    assert linears
-    assert not any(linear.support_avx512bf16_for_cpu for linear in linears)
+    for file in folder.glob("tokenizer*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    model.model.save_pretrained(tmp_path)
+    options = BackboneOptions(name=f"hf:{tmp_path}")  # files that are quantised themselves
+    again = registry.load("backbone", options.name).load(options, "cpu")
+    for loaded in (model, again):
+        linears = [module for module in loaded.model.modules() if isinstance(module, bitsandbytes.nn.Linear4bit)]
+        assert len(linears) == 14
+        assert not any(linear.support_avx512bf16_for_cpu for linear in linears)
 
 
 def test_training_leaves_the_weights_as_they_were(quantized):

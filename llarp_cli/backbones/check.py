@@ -63,6 +63,9 @@ def refuse_unless_exact(backbone: FrozenBackbone, config: Any) -> None:
     except Exception as error:
         reason = (str(error).strip().splitlines() or [repr(error)])[0]
         raise UsageProblem(refusal + f"its attention cannot be packed ({reason})", hint) from error
+    if hidden.shape != tokens.shape:
+        widths = f"its embeddings have {tokens.shape[1]} numbers, its hidden states {hidden.shape[1]}"
+        raise UsageProblem(refusal + widths, hint)
     difference = ((hidden - stock).abs().max() / stock.abs().max()).item()
     if not difference < TOLERANCE[backbone.dtype]:
         raise UsageProblem(refusal + f"packed results differ from the stock model's by {difference:.1%}", hint)

