@@ -20,11 +20,9 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
-from llarp_cli.recipes import to_yaml
+from llarp_cli.recipes import load_recipe, to_yaml
 
 RUNS = Path("runs")
 ADAPTER = "adapter.safetensors"
@@ -84,15 +82,27 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     def recipe(self) -> Recipe:
-        """The run's recipe."""
-        return Recipe.model_validate(yaml.safe_load((self.path / "recipe.yaml").read_text("utf-8")))
+        """The run's recipe.
+
+        Raises:
+            UsageProblem: somebody has made it unreadable.
+        """
+        return load_recipe(str(self.path / "recipe.yaml"))[0]
 
     def write_recipe(self, recipe: Recipe) -> None:
         write_text(self.path / "recipe.yaml", to_yaml(recipe))
 
     def facts(self) -> dict[str, Any]:
-        """What `run.json` says."""
-        return json.loads((self.path / "run.json").read_text("utf-8"))
+        """What `run.json` says.
+
+        Raises:
+            UsageProblem: it is not JSON.
+        """
+        path = self.path / "run.json"
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise UsageProblem(f"'{path}' is damaged: it is not JSON", "name another run") from error
 
     def note(self, **facts: Any) -> None:
         """Add to or change what `run.json` says."""

@@ -63,6 +63,15 @@ def test_what_is_no_run_is_not_resumed(tmp_path):
         RunDirectory.open(tmp_path)
 
 
+def test_a_run_edited_by_hand_is_told_what_is_wrong(run):
+    (run.path / "recipe.yaml").write_text("ppo:\n  lrr: 1\n")
+    with pytest.raises(UsageProblem, match=r"unknown key 'ppo.lrr'"):
+        run.recipe()
+    (run.path / "run.json").write_text("{")
+    with pytest.raises(UsageProblem, match="damaged"):
+        run.facts()
+
+
 def test_the_newest_and_the_best_checkpoints_stay(run):
     for steps, best in ((100, 100), (200, 200), (300, 200), (400, 200), (500, 200)):
         save(run, steps, best=best, keep=2)
