@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from llarp_cli.cli.output import table
+from llarp_cli.cli.output import json_option, save_json, table
 
 
 @click.command()
 @click.argument("name", required=False)
-def recipes(name: str | None) -> None:
+@json_option
+def recipes(name: str | None, json_file: Path | None) -> None:
     """List the shipped recipes, or print one to start your own.
 
     \b
@@ -21,4 +24,6 @@ def recipes(name: str | None) -> None:
     if name is not None:
         click.echo(find_recipe(name).read_text(encoding="utf-8"), nl=False)
         return
-    click.echo(table([(stem, summary(path)) for stem, path in shipped_recipes().items()], ("recipe", "what it does")))
+    listed = {stem: summary(path) for stem, path in shipped_recipes().items()}
+    click.echo(table(list(listed.items()), ("recipe", "what it does")))
+    save_json(json_file, listed)
