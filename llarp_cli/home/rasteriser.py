@@ -100,7 +100,8 @@ def _fill_polygon(px, py, corners, du, dv, d0, word, us, vs, nearness, words, ed
             right = min(right, edges[0, i] + edges[1, i] * at)
         row = dv * vs[y] + d0
         near, colour = nearness[y], words[y]
-        for x in range(math.ceil(left), math.ceil(right)):
+        # Unsigned, so that no index can be negative: only then does the compiler use vectors.
+        for x in range(np.uint64(math.ceil(left)), np.uint64(max(0, math.ceil(right)))):
             value = du * us[x] + row
             nearer = value > near[x]
             near[x] = value if nearer else near[x]
@@ -209,7 +210,7 @@ def _fill_ellipsoid(origin, ray, light, colour, owner, x0, x1, y0, y1, us, vs, n
         b0 = -(ox * rx + oy * ry + oz * rz)
         l0 = rx * light[0] + ry * light[1] + rz * light[2]
         near, out = nearness[y], words[y]
-        for x in range(x0, x1):
+        for x in range(np.uint64(x0), np.uint64(x1)):
             u = us[x]
             b = b0 + u * b1
             square = b * b - gap * (a0 + u * (a1 + u * a2))
@@ -246,7 +247,7 @@ def _fill_cylinder(origin, ray, light, cap, colour, owner, x0, x1, y0, y1, us, v
         v = vs[y]
         rx, ry, rz = ray[0, 0] + v * ray[2, 0], ray[0, 1] + v * ray[2, 1], ray[0, 2] + v * ray[2, 2]
         near, out = nearness[y], words[y]
-        for x in range(x0, x1):
+        for x in range(np.uint64(x0), np.uint64(x1)):
             u = us[x]
             dx, dy, dz = rx + u * ux, ry + u * uy, rz + u * uz
             b = -(ox * dx + oz * dz)
@@ -355,6 +356,17 @@ def _draw_home(rows, position, rotation, focal, us, vs, nearness, words, spare):
             _draw_round(kind, row, centre, way, rotation, focal, us, vs, nearness, words, spare)
 
 
+@njit(**_kernel)
+def _unpack(words, rgb, ids):
+    """Take colours and owners apart again; flat."""
+    for i in range(words.size):
+        word = words[i]
+        rgb[3 * i] = word & np.uint32(255)
+        rgb[3 * i + 1] = (word >> np.uint32(8)) & np.uint32(255)
+        rgb[3 * i + 2] = (word >> np.uint32(16)) & np.uint32(255)
+        ids[i] = np.int16(word >> np.uint32(24)) - np.int16(1)
+
+
 @njit(parallel=True, **_kernel)
 def _draw_homes(primitives, counts, positions, rotations, focal, us, vs, depth, words, rgb, ids, spare):
     size = vs.shape[0]
@@ -365,13 +377,7 @@ def _draw_homes(primitives, counts, positions, rotations, focal, us, vs, depth, 
         word[:] = _word(_f(BACKGROUND[0]), _f(BACKGROUND[1]), _f(BACKGROUND[2]), np.int32(-1))
         rows = primitives[home, : counts[home]]
         _draw_home(rows, positions[home], rotations[home], focal, us, vs, depth[home], word, spare[thread])
-        for y in range(size):
-            for x in range(size):
-                value = word[y, x]
-                rgb[home, y, x, 0] = value & 255
-                rgb[home, y, x, 1] = (value >> 8) & 255
-                rgb[home, y, x, 2] = (value >> 16) & 255
-                ids[home, y, x] = np.int16(value >> 24) - 1
+        _unpack(word.reshape(size * size), rgb[home].reshape(size * size * 3), ids[home].reshape(size * size))
 
 
 @njit(parallel=True, **_kernel)
