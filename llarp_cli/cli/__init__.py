@@ -7,6 +7,7 @@ and messages to stderr. Exit status: 0 done, 1 the work failed, 2 the user's mis
 from __future__ import annotations
 
 import importlib
+import os
 import traceback
 
 import click
@@ -88,3 +89,6 @@ def main(debug: bool) -> None:
     llarp rollout --video out.mp4
     llarp export
     """
+    # OpenMP's threads spin for long while they wait, which makes two cores slower than one as soon as anything
+    # else runs on them. Must be set before torch and numba are imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")

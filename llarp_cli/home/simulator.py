@@ -201,6 +201,7 @@ class HomeSimulator:
         if homes is None:
             whole.draw(stage.rows, stage.counts, *robot_cameras(self.robot), focal(size))
             count_pixels(whole.ids, self.max_objects, self._seen)
+            self._ids = whole.ids
         elif (count := len(homes)) > 0:
             some = self._rasteriser(size, "some")
             some.draw(stage.rows[homes], stage.counts[homes], *robot_cameras(self.robot[homes]), focal(size))
@@ -219,6 +220,10 @@ class HomeSimulator:
     def visible(self) -> NDArray[np.int32]:
         """Pixels of each object in the last `render`, int32 [N, M]."""
         return self._seen
+
+    def segmentation(self) -> NDArray[np.int16]:
+        """The object at each pixel of the last `render` of all homes, int16 [N, size, size]; -1 for none."""
+        return self._ids
 
     def map(self, home: int, size: int) -> NDArray[np.uint8]:
         """A top-down picture of one home with the robot in it, uint8 [size, size, 3]."""

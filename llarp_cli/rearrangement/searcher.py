@@ -2,7 +2,9 @@
 
 It is the expert for imitation and the fair upper bound for a policy. Its habit is one plain, fixed way
 of doing things, so that its labels never conflict: go to a receptacle, then pick or place there and
-nowhere else; look for what has not been seen on the surfaces in the order of `vocabulary.SURFACES`.
+nowhere else, unless the wanted object is already in view and in reach; look for what has not been seen on
+the surfaces in the order of `vocabulary.SURFACES`. What stands out of reach counts as not seen: at 128
+pixels it is a few of them, and a label should never rest on what a policy cannot make out.
 """
 
 from __future__ import annotations
@@ -18,9 +20,7 @@ from llarp_cli.rearrangement.skills import SKILL_INDEX
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, JOINTS, RECEPTACLES, SURFACES, TARGETS
 
 SEEN_PIXELS = 12
-"""An object in the picture counts as seen from so many pixels on, at 128 × 128."""
-SEEN_WITHIN = 2.5
-"""Metres (horizontal) from the robot within which it counts as seen."""
+"""An object in reach counts as seen from so many pixels on, at 128 × 128."""
 
 MAX_WANTS = 3
 NOWHERE = len(RECEPTACLES)
@@ -70,6 +70,7 @@ class Searcher:
         self._target = np.full((homes, MAX_WANTS), -2, np.int16)
         # What it knows of each episode so far.
         self._known = np.full((homes, objects), -1, np.int16)  # receptacle on which an object was last seen
+        self._in_view = np.zeros((homes, objects), bool)  # it sees the object now, in reach
         self._moved = np.zeros((homes, objects), bool)  # it put the object there itself
         self._location = np.full(homes, -1)  # target it navigated to last
         self._visited = np.zeros((homes, NOWHERE), bool)
@@ -88,13 +89,13 @@ class Searcher:
 
     def look(self, rows: NDArray[np.intp] | None = None) -> None:
         """Take in the pictures of the last `render` of rows (all where left out)."""
-        simulator = self._simulator
-        visible = simulator.visible()
-        n, m = np.nonzero((visible if rows is None else visible[rows]) >= self._pixels)
-        n = n if rows is None else rows[n]
-        offset = simulator.positions[n, m][:, [0, 2]] - simulator.robot[n, :2]
-        near = (offset * offset).sum(axis=1) <= SEEN_WITHIN**2
-        n, m = n[near], m[near]
+        seen = (self._simulator.visible() >= self._pixels) & self._facts.at_object
+        if rows is None:
+            self._in_view = seen
+        else:
+            self._in_view[rows] = seen[rows]
+            seen[np.setdiff1d(np.arange(len(seen)), rows)] = False
+        n, m = np.nonzero(seen)
         on = self._facts.on[n, m]
         lying = on.any(axis=1)
         self._known[n[lying], m[lying]] = on[lying].argmax(axis=1)
@@ -151,7 +152,10 @@ class Searcher:
         delivered = (is_wanted & (known[:, None, :] == self._target[:, :, None])).any(axis=2) | (self._category < 0)
         failed = np.take_along_axis(self._tried, np.maximum(known, 0)[:, None, :].astype(np.intp), axis=2)
         hopeful = is_wanted & (known >= 0)[:, None, :] & ~failed
-        is_here = (hopeful & (known == here[:, None])[:, None, :]).any(axis=2)
+        joint = JOINT_OF[known]
+        shut_in = (joint >= 0) & np.take_along_axis(facts.closed, np.maximum(joint, 0), axis=1)
+        at_hand = (self._in_view | (known == here[:, None])) & ~shut_in
+        is_here = (hopeful & at_hand[:, None, :]).any(axis=2)
         # Of the wants not yet met, the first whose object is right here, else the first.
         want = np.where(delivered, 2, np.where(is_here, 0, 1)).argmin(axis=1)
 
@@ -171,7 +175,7 @@ class Searcher:
             place == here, PICK_CATEGORY[self._category[rows, want]], GO_TO_TARGET[FIRST_RECEPTACLE + place]
         )
         joint = JOINT_OF[place]
-        shut = (joint >= 0) & facts.closed[rows, joint]
+        shut = (joint >= 0) & facts.closed[rows, joint] & ~is_here[rows, want]
         open_first = np.where(self._location == joint, OPEN_JOINT_SKILL[joint], GO_TO_TARGET[joint])
         fetch = np.where(shut, open_first, fetch)
 

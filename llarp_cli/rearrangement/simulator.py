@@ -109,6 +109,9 @@ class Simulator(Protocol):
     def visible(self) -> NDArray[np.int32]:
         """Pixels of each object in the last `render`, int32 [N, M]."""
 
+    def segmentation(self) -> NDArray[np.int16]:
+        """The object at each pixel of the last `render` of all homes, int16 [N, size, size]; -1 for none."""
+
     def map(self, home: int, size: int) -> NDArray[np.uint8]:
         """A top-down picture of one home with the robot in it, uint8 [size, size, 3]."""
 

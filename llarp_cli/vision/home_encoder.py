@@ -28,21 +28,20 @@ class HomeNet(nn.Module):
     Small objects are a handful of pixels wide, so the first two layers keep half and quarter resolution.
     """
 
-    def __init__(self, channels: tuple[int, int, int, int, int] = (16, 32, 64, 96, 128)):
+    def __init__(self):
         super().__init__()
-        c1, c2, c3, c4, c5 = channels
         self.layers = nn.Sequential(
-            nn.Conv2d(3, c1, 2, 2),
+            nn.Conv2d(3, 16, 2, 2),
             nn.ReLU(inplace=True),
-            nn.Conv2d(c1, c2, 3, 2, 1),
+            nn.Conv2d(16, 32, 3, 2, 1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(c2, c3, 3, 2, 1),
+            nn.Conv2d(32, 64, 3, 2, 1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(c3, c4, 3, 1, 1),
+            nn.Conv2d(64, 96, 3, 1, 1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(c4, c5, 3, 2, 1),
+            nn.Conv2d(96, 128, 3, 2, 1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(c5, FEATURES, 1),
+            nn.Conv2d(128, FEATURES, 1),
         )
         self.register_buffer("feature_mean", torch.zeros(FEATURES))
         self.register_buffer("feature_std", torch.ones(FEATURES))

@@ -18,6 +18,11 @@ from llarp_cli.rearrangement.vocabulary import CATEGORIES, OPEN_JOINT, RECEPTACL
 VISIBLE_PIXELS = 12
 """An object with fewer pixels than this at 128 x 128 is neither there nor absent: it is left out of the loss."""
 
+CELL = 16
+"""Side of a cell, pixels: that of the encoder's feature map."""
+CELL_PIXELS = 8
+"""A category with so many pixels in a cell is there."""
+
 NOTHING_ASKED = Task(family="none", slots={}, instruction="", wording="", required=(), goal={})
 
 
@@ -31,6 +36,8 @@ class Views:
             0 where none is within reach, -1 where one is but hardly visible.
         held: int64 [N], the held category, 33 for none.
         stands_at: float32 [N, 16], 1 for each navigation target whose standing pose the robot is in.
+        cells: float32 [N, G, G, 33], over a grid of cells of 16 pixels: 1 where the category has enough pixels
+            in the cell, 0 where it has none, -1 in between.
         opened: float32 [N, 5], 1 open, 0 closed, -1 where the joint is not at hand.
         largest: int32 [N, 33], pixels of the most visible instance in reach.
         distance: float32 [N, 33], metres to that instance.
@@ -40,6 +47,7 @@ class Views:
     in_reach: NDArray[np.float32]
     held: NDArray[np.int64]
     stands_at: NDArray[np.float32]
+    cells: NDArray[np.float32]
     opened: NDArray[np.float32]
     largest: NDArray[np.int32]
     distance: NDArray[np.float32]
@@ -75,6 +83,7 @@ class ViewSampler:
         self._seed = seed
         self._rounds_per_home = rounds_per_home
         self._simulator: Simulator = world.simulator(homes, objects)
+        self._facts = Facts(self._simulator)
         self._stands = np.zeros((homes, len(TARGETS), 3))
         self._random = np.random.default_rng(seed)
         self._round = 0
@@ -121,8 +130,9 @@ class ViewSampler:
         simulator = self._simulator
         rgb = simulator.render(self._image_size).copy()
         pixels = simulator.visible() * (128 / self._image_size) ** 2
-        facts = Facts.of(simulator)
         count = simulator.homes
+        facts = self._facts
+        facts.refresh(np.arange(count), np.arange(count))
         in_reach = np.zeros((count, len(CATEGORIES)), np.float32)
         largest = np.zeros((count, len(CATEGORIES)), np.int32)
         distance = np.full((count, len(CATEGORIES)), np.inf, np.float32)
@@ -147,4 +157,15 @@ class ViewSampler:
         stands_at = ((np.hypot(off[..., 0], off[..., 1]) < 0.1) & (turned < np.deg2rad(3))).astype(np.float32)
         handles = facts.at_target[:, : len(OPEN_JOINT)] & (stands_at[:, : len(OPEN_JOINT)] > 0)
         opened = np.where(handles, simulator.joints > 0.5 * np.array(OPEN_JOINT), -1).astype(np.float32)
-        return Views(rgb, in_reach, held, stands_at, opened, largest, distance)
+        return Views(rgb, in_reach, held, stands_at, self._cells(), opened, largest, distance)
+
+    def _cells(self) -> NDArray[np.float32]:
+        """Which categories each cell of the picture shows (see `Views.cells`)."""
+        owners = self._simulator.segmentation()
+        count, size, _ = owners.shape
+        grid, kinds = size // CELL, len(CATEGORIES)
+        homes, rows, columns = np.nonzero(owners >= 0)
+        category = self._simulator.categories[homes, owners[homes, rows, columns]]
+        cell = ((homes * grid + rows // CELL) * grid + columns // CELL) * kinds + category
+        pixels = np.bincount(cell, minlength=count * grid * grid * kinds).reshape(count, grid, grid, kinds)
+        return np.where(pixels >= CELL_PIXELS, 1.0, np.where(pixels > 0, -1.0, 0.0)).astype(np.float32)
