@@ -92,6 +92,35 @@ def test_the_searching_planner_looks_in_one_order_and_goes_back_to_what_it_saw()
     assert env.expert_action() == SKILL_INDEX["go_to", "chair"]
 
 
+def test_the_searching_planner_opens_the_drawer_it_has_shut_something_in():
+    episode = next(e for e in generate(WORLD, "new_scenes", 50, 1, ["move"]) if e.slots["source"] == "left counter")
+    env = RearrangementEnv(WORLD, EpisodeList([episode]), image_size=SIZE)
+    env.reset()
+    category, target = episode.slots["object"], episode.slots["target"]
+    for skill in [("go_to", "left counter"), ("pick", category), ("place", "left drawer")]:
+        env.step(SKILL_INDEX[skill])
+    done, terminated = [], False
+    while not terminated and len(done) < 8:
+        action = env.expert_action()
+        done.append((SKILLS[action].kind, SKILLS[action].target))
+        terminated = env.step(action)[2]
+    assert done[:2] == [("go_to", "left drawer handle"), ("open", "left drawer")]
+    assert done[-2:] == [("go_to", target), ("place", target)]
+    assert ("pick", category) in done
+
+
+def test_the_searching_planner_picks_what_is_in_view_and_reach_without_going_there():
+    episodes = generate(WORLD, "new_scenes", 400, 1, ["fetch"])
+    episode = next(e for e in episodes if _start(e, "object") == "sink" and e.slots["target"] == "sofa")
+    category = episode.slots["object"]
+    env = RearrangementEnv(WORLD, EpisodeList([episode]), image_size=SIZE)
+    x, _, z = (np.array(WORLD.scene(episode.arrangement.scene).boxes[RECEPTACLES.index("sink"), :3])).tolist()
+    for distance, expected in [(900, ("pick", category)), (2200, ("go_to", "black table"))]:
+        robot = (x, z + distance, 270_000)
+        env.reset(options={"episode": replace(episode, arrangement=replace(episode.arrangement, robot=robot))})
+        assert env.expert_action() == SKILL_INDEX[expected]
+
+
 def _start(episode, slot):
     objects = episode.arrangement.objects
     return next(o.receptacle for o in objects if CATEGORY_OF[o.asset] == episode.slots[slot])
