@@ -132,6 +132,7 @@ def _kitchen_counter() -> list[Rows]:
         # Doors that stay shut, a false front under the basin, and the panel between.
         span((-1.20, -0.33), (0.13, 0.555), (0.29, 0.305), _CREAM),
         span((-0.25, 0.25), (0.13, 0.42), (0.29, 0.305), _CREAM),
+        span((-0.25, 0.25), (0.67, 0.80), (0.25, 0.305), _CREAM),
         span((0.41, 1.00), (0.13, 0.555), (0.29, 0.305), _CREAM),
         span((1.05, 1.72), (0.50, 0.80), (0.29, 0.305), _CREAM),
     ]

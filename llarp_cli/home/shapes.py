@@ -4,10 +4,10 @@ At the robot's distance an asset is 5 to 15 pixels wide in a 128-pixel picture, 
 up to twice their size, thin things are fat, and every category has a pair of colours and an outline of its
 own, which its assets share; what tells assets of a category apart is a further colour, or size:
 
-    balls wear a belt; cups are pastel with a navy ring and dark inside; bowls are white inside; cans are
-    silver above and below their label; boxes are white around the waist; books are dark with cream pages
-    and a gold stripe; bricks of lego stand on a yellow one; blocks are of wood with a red and a blue one;
-    toy airplanes have pink wings; clamps are black with orange ends.
+    balls are pale with a black pattern; cups are light blue to mint with a white ring and dark inside; bowls
+    are indigo and white inside; cans are of tin with a red label; boxes are magenta and white around the
+    waist; books are dark with cream pages and a gold stripe; bricks of lego stand on a yellow one; blocks are
+    of wood with a red and a blue one; toy airplanes have pink wings; clamps are black with orange ends.
 
 In a table an asset stands on y = 0. In `ASSET_SHAPES` y = 0 is at its origin, which is `rest_height` above
 what it stands on, as in the reference release.
@@ -54,51 +54,48 @@ _BLUE: Colour = (0.10, 0.25, 0.80)
 _GREEN: Colour = (0.12, 0.60, 0.18)
 _YELLOW: Colour = (1.00, 0.86, 0.05)
 _ORANGE: Colour = (1.00, 0.48, 0.02)
-_PURPLE: Colour = (0.50, 0.15, 0.75)
-_PINK: Colour = (1.00, 0.15, 0.62)
+_PINK: Colour = (1.00, 0.42, 0.78)
 _WOOD: Colour = (0.87, 0.68, 0.42)
 _STALK: Colour = (0.38, 0.24, 0.12)
-_NAVY: Colour = (0.10, 0.12, 0.38)
 
 
-def _ball(radius: float, skin: Colour, belt: Colour) -> list[Part]:
+def _ball(radius: float, skin: Colour) -> list[Part]:
     r = radius
     return [
         (SPHERE, (0, r, 0), (r, r, r), skin, 0),
-        (CYLINDER, (0, r, 0), (1.03 * r, 0.2 * r, 1.03 * r), belt, 0),
-        (CYLINDER, (0, 1.9 * r, 0), (0.42 * r, 0.12 * r, 0.42 * r), belt, 0),
+        (CYLINDER, (0, 0.9 * r, 0), (1.03 * r, 0.2 * r, 1.03 * r), _BLACK, 0),
+        (CYLINDER, (0, 1.86 * r, 0), (0.52 * r, 0.14 * r, 0.52 * r), _BLACK, 0),
     ]
 
 
 def _clamp(size: float) -> list[Part]:
     s = size
     return [
-        (BOX, (0, 1.3, 0), (8 * s, 1.3, 1.2 * s), _BLACK, 17),
-        (BOX, (0, 1.3, 0), (8 * s, 1.3, 1.2 * s), _BLACK, -17),
-        (BOX, (6.9 * s, 1.4, 2.1 * s), (2.2 * s, 1.4, 1.5 * s), _ORANGE, 17),
-        (BOX, (6.9 * s, 1.4, -2.1 * s), (2.2 * s, 1.4, 1.5 * s), _ORANGE, -17),
-        (BOX, (-6.9 * s, 1.4, 2.1 * s), (2.2 * s, 1.4, 1.5 * s), _ORANGE, -17),
-        (BOX, (-6.9 * s, 1.4, -2.1 * s), (2.2 * s, 1.4, 1.5 * s), _ORANGE, 17),
+        (BOX, (0, 1.7, 0), (8 * s, 1.7, 1.5 * s), _BLACK, 17),
+        (BOX, (0, 1.7, 0), (8 * s, 1.7, 1.5 * s), _BLACK, -17),
+        (BOX, (6.9 * s, 1.8, 2.1 * s), (2.4 * s, 1.8, 1.8 * s), _ORANGE, 17),
+        (BOX, (6.9 * s, 1.8, -2.1 * s), (2.4 * s, 1.8, 1.8 * s), _ORANGE, -17),
+        (BOX, (-6.9 * s, 1.8, 2.1 * s), (2.4 * s, 1.8, 1.8 * s), _ORANGE, -17),
+        (BOX, (-6.9 * s, 1.8, -2.1 * s), (2.4 * s, 1.8, 1.8 * s), _ORANGE, 17),
     ]
 
 
 def _screwdriver(handle: Colour, tip: Triple) -> list[Part]:
     return [
-        (ROD, (-6, 2.3, 0), (5.5, 2.3, 2.3), handle, 0),
-        (ROD, (-8.5, 2.3, 0), (0.9, 2.4, 2.4), _BLACK, 0),
-        (ROD, (-4.5, 2.3, 0), (0.9, 2.4, 2.4), _BLACK, 0),
-        (ROD, (4.5, 2.3, 0), (5.5, 0.9, 0.9), _SILVER, 0),
-        (BOX, (10.2, 2.3, 0), tip, _SILVER, 0),
+        (ROD, (-5.5, 3.1, 0), (6.0, 3.1, 3.1), handle, 0),
+        (ROD, (-8.5, 3.1, 0), (1.1, 3.2, 3.2), _BLACK, 0),
+        (ROD, (-4.0, 3.1, 0), (1.1, 3.2, 3.2), _BLACK, 0),
+        (ROD, (5.0, 3.1, 0), (5.0, 1.4, 1.4), _SILVER, 0),
+        (BOX, (10.2, 3.1, 0), tip, _SILVER, 0),
     ]
 
 
-def _can(radius: float, depth: float, height: float, label: Colour, ring: Colour = _WHITE) -> list[Part]:
+def _can(radius: float, depth: float, height: float, label: Colour) -> list[Part]:
     h = height / 2
     return [
-        (CYLINDER, (0, h, 0), (0.98 * radius, h, 0.98 * depth), _SILVER, 0),
-        (CYLINDER, (0, h, 0), (radius, 0.8 * h, depth), label, 0),
-        (CYLINDER, (0, h, 0), (1.02 * radius, 0.25 * h, 1.02 * depth), ring, 0),
-        (CYLINDER, (0, height, 0), (0.75 * radius, 0.1, 0.75 * depth), (0.62, 0.65, 0.70), 0),
+        (CYLINDER, (0, h, 0), (radius, h, depth), _SILVER, 0),
+        (CYLINDER, (0, h, 0), (1.03 * radius, 0.5 * h, 1.03 * depth), label, 0),
+        (CYLINDER, (0, height, 0), (0.72 * radius, 0.1, 0.72 * depth), (0.52, 0.55, 0.60), 0),
     ]
 
 
@@ -114,14 +111,14 @@ def _carton(half: Triple, print_colour: Colour, lying: bool = False) -> list[Par
 
 
 def _lego(brick: Colour, length: float, height: float) -> list[Part]:
-    top = 3.2 + height
+    top = 4.0 + height
     return [
-        (BOX, (0, 1.6, 0), (length, 1.6, 3.3), _YELLOW, 0),
-        (BOX, (0, 3.2 + height / 2, 0), (length, height / 2, 3.3), brick, 0),
+        (BOX, (0, 2.0, 0), (length, 2.0, 3.9), _YELLOW, 0),
+        (BOX, (0, 4.0 + height / 2, 0), (length, height / 2, 3.9), brick, 0),
         *(
-            (CYLINDER, (x * length / 2, top + 0.5, z), (1.15, 0.5, 1.15), brick, 0)
+            (CYLINDER, (x * length / 2, top + 0.6, z), (1.35, 0.6, 1.35), brick, 0)
             for x in (-1, 1)
-            for z in (-1.65, 1.65)
+            for z in (-1.95, 1.95)
         ),
     ]
 
@@ -141,8 +138,8 @@ def _bowl(radius: float, height: float, outside: Colour) -> list[Part]:
         (CYLINDER, (0, 0.5 * h, 0), (0.62 * r, 0.5 * h, 0.62 * r), outside, 0),
         (CYLINDER, (0, 1.0 * h, 0), (0.86 * r, 0.5 * h, 0.86 * r), outside, 0),
         (CYLINDER, (0, 1.6 * h, 0), (r, 0.4 * h, r), outside, 0),
-        (CYLINDER, (0, height, 0), (0.86 * r, 0.1, 0.86 * r), _WHITE, 0),
-        (CYLINDER, (0, height + 0.05, 0.14 * r), (0.5 * r, 0.1, 0.42 * r), (0.80, 0.80, 0.80), 0),
+        (CYLINDER, (0, height, 0), (0.90 * r, 0.1, 0.90 * r), _WHITE, 0),
+        (CYLINDER, (0, height + 0.05, 0), (0.5 * r, 0.1, 0.5 * r), (0.84, 0.84, 0.88), 0),
     ]
 
 
@@ -151,7 +148,7 @@ def _cup(radius: float, height: float, colour: Colour) -> list[Part]:
     return [
         (CYLINDER, (0, 0.5 * h, 0), (0.80 * r, 0.5 * h, 0.80 * r), colour, 0),
         (CYLINDER, (0, 1.5 * h, 0), (r, 0.5 * h, r), colour, 0),
-        (CYLINDER, (0, 1.15 * h, 0), (1.03 * r, 0.16 * h, 1.03 * r), _NAVY, 0),
+        (CYLINDER, (0, 1.15 * h, 0), (1.04 * r, 0.18 * h, 1.04 * r), _WHITE, 0),
         (CYLINDER, (0, height, 0), (0.82 * r, 0.1, 0.82 * r), (0.22, 0.22, 0.28), 0),
     ]
 
@@ -174,47 +171,47 @@ def _round_fruit(radius: float, flesh: Colour) -> list[Part]:
 
 # Asset → (height of its origin above what it stands on, in millimetres, as in the release; its parts).
 _TABLE: dict[str, tuple[int, list[Part]]] = {
-    "053_mini_soccer_ball": (63, _ball(7.4, _WHITE, _BLACK)),
-    "054_softball": (48, _ball(6.4, (0.93, 0.95, 0.35), _RED)),
-    "055_baseball": (36, _ball(5.6, _WHITE, _RED)),
-    "056_tennis_ball": (34, _ball(5.4, (0.72, 0.95, 0.15), _WHITE)),
-    "057_racquetball": (28, _ball(5.2, (0.15, 0.35, 0.95), _WHITE)),
+    "053_mini_soccer_ball": (63, _ball(7.6, _WHITE)),
+    "054_softball": (48, _ball(7.0, (0.97, 0.96, 0.66))),
+    "055_baseball": (36, _ball(6.2, (0.98, 0.93, 0.88))),
+    "056_tennis_ball": (34, _ball(6.0, (0.90, 0.98, 0.70))),
+    "057_racquetball": (28, _ball(5.8, (0.80, 0.88, 1.00))),
     "050_medium_clamp": (13, _clamp(0.95)),
     "051_large_clamp": (17, _clamp(1.10)),
     "052_extra_large_clamp": (18, _clamp(1.25)),
     "048_hammer": (
         16,
         [
-            (ROD, (-1.5, 1.9, 0), (10.5, 1.7, 1.7), _WOOD, 0),
-            (ROD, (-9.0, 1.9, 0), (3.4, 1.9, 1.9), (0.70, 0.10, 0.10), 0),
-            (BOX, (10.5, 2.4, 1.0), (2.4, 2.4, 5.5), (0.30, 0.33, 0.40), 0),
-            (BOX, (10.5, 2.4, -6.0), (1.8, 1.2, 2.0), (0.30, 0.33, 0.40), 0),
-            (BOX, (10.5, 2.4, 6.9), (2.9, 2.5, 0.9), _SILVER, 0),
+            (ROD, (-1.0, 2.4, 0), (10.0, 2.1, 2.1), _WOOD, 0),
+            (ROD, (-9.0, 2.4, 0), (3.0, 2.4, 2.4), (0.70, 0.10, 0.10), 0),
+            (BOX, (10.2, 3.0, 1.0), (2.8, 3.0, 5.8), (0.28, 0.30, 0.37), 0),
+            (BOX, (10.2, 3.0, -6.2), (2.0, 1.6, 2.0), (0.28, 0.30, 0.37), 0),
+            (BOX, (10.2, 3.1, 7.2), (3.2, 3.1, 1.0), _SILVER, 0),
         ],
     ),
-    "043_phillips_screwdriver": (11, _screwdriver(_YELLOW, (0.6, 0.9, 0.9))),
-    "044_flat_screwdriver": (14, _screwdriver((1.00, 0.68, 0.02), (1.2, 0.5, 1.8))),
+    "043_phillips_screwdriver": (11, _screwdriver(_YELLOW, (0.8, 1.0, 1.0))),
+    "044_flat_screwdriver": (14, _screwdriver((1.00, 0.68, 0.02), (1.4, 0.8, 2.4))),
     "038_padlock": (
         14,
         [
-            (BOX, (0, 3.4, 0), (4.2, 3.4, 2.3), (0.85, 0.62, 0.12), 0),
-            (CYLINDER, (-2.6, 8.8, 0), (1.0, 2.2, 1.0), _SILVER, 0),
-            (CYLINDER, (2.6, 8.8, 0), (1.0, 2.2, 1.0), _SILVER, 0),
-            (ROD, (0, 11.2, 0), (3.6, 1.1, 1.1), _SILVER, 0),
-            (BOX, (0, 3.2, 0), (0.9, 1.7, 2.4), _BLACK, 0),
+            (BOX, (0, 4.0, 0), (5.2, 4.0, 3.2), (0.86, 0.60, 0.06), 0),
+            (CYLINDER, (-3.1, 10.4, 0), (1.3, 2.6, 1.3), _SILVER, 0),
+            (CYLINDER, (3.1, 10.4, 0), (1.3, 2.6, 1.3), _SILVER, 0),
+            (ROD, (0, 13.2, 0), (4.4, 1.4, 1.4), _SILVER, 0),
+            (BOX, (0, 3.8, 0), (1.3, 2.2, 3.3), _BLACK, 0),
         ],
     ),
     "037_scissors": (
         7,
         [
-            (BOX, (4.5, 1.0, 0.4), (8.0, 0.7, 1.3), _SILVER, 10),
-            (BOX, (4.5, 0.9, -0.4), (8.0, 0.7, 1.3), _SILVER, -10),
-            (BOX, (-3.8, 1.1, 0.9), (2.4, 0.9, 1.1), _RED, -24),
-            (BOX, (-3.8, 1.1, -0.9), (2.4, 0.9, 1.1), _RED, 24),
-            (CYLINDER, (-8.2, 1.2, 3.7), (3.6, 1.2, 3.2), _RED, 0),
-            (CYLINDER, (-8.2, 1.2, -3.7), (3.6, 1.2, 3.2), _RED, 0),
-            (CYLINDER, (-8.2, 2.4, 3.7), (1.9, 0.1, 1.6), _BLACK, 0),
-            (CYLINDER, (-8.2, 2.4, -3.7), (1.9, 0.1, 1.6), _BLACK, 0),
+            (BOX, (4.5, 1.5, 0.5), (8.0, 1.2, 1.8), _SILVER, 12),
+            (BOX, (4.5, 1.4, -0.5), (8.0, 1.2, 1.8), _SILVER, -12),
+            (BOX, (-3.8, 1.6, 0.9), (2.6, 1.5, 1.4), _RED, -24),
+            (BOX, (-3.8, 1.6, -0.9), (2.6, 1.5, 1.4), _RED, 24),
+            (CYLINDER, (-8.2, 1.6, 3.7), (3.8, 1.6, 3.5), _RED, 0),
+            (CYLINDER, (-8.2, 1.6, -3.7), (3.8, 1.6, 3.5), _RED, 0),
+            (CYLINDER, (-8.2, 3.2, 3.7), (2.0, 0.1, 1.7), _BLACK, 0),
+            (CYLINDER, (-8.2, 3.2, -3.7), (2.0, 0.1, 1.7), _BLACK, 0),
         ],
     ),
     "036_wood_block": (
@@ -256,27 +253,27 @@ _TABLE: dict[str, tuple[int, list[Part]]] = {
     "033_spatula": (
         16,
         [
-            (BOX, (8.0, 0.9, 0), (5.2, 0.7, 4.6), (0.50, 0.90, 0.10), 0),
-            (BOX, (8.4, 1.0, 1.6), (3.4, 0.7, 0.6), (0.18, 0.35, 0.05), 0),
-            (BOX, (8.4, 1.0, -1.6), (3.4, 0.7, 0.6), (0.18, 0.35, 0.05), 0),
-            (ROD, (-5.0, 1.6, 0), (8.0, 1.3, 1.3), _BLACK, 0),
+            (BOX, (7.8, 1.2, 0), (5.4, 1.2, 5.2), (0.50, 0.95, 0.10), 0),
+            (BOX, (8.2, 1.3, 1.8), (3.4, 1.2, 0.7), (0.18, 0.35, 0.05), 0),
+            (BOX, (8.2, 1.3, -1.8), (3.4, 1.2, 0.7), (0.18, 0.35, 0.05), 0),
+            (ROD, (-5.0, 1.8, 0), (8.0, 1.7, 1.7), _BLACK, 0),
         ],
     ),
     "032_knife": (
         8,
         [
-            (BOX, (4.8, 1.2, 0), (7.6, 0.6, 2.1), _WHITE, 0),
-            (BOX, (12.4, 1.2, -0.7), (1.2, 0.55, 1.3), _WHITE, 0),
-            (BOX, (-3.2, 1.4, 0), (0.8, 1.4, 2.2), _GOLD, 0),
-            (BOX, (-8.5, 1.3, 0), (4.7, 1.3, 1.7), _BLACK, 0),
+            (BOX, (4.0, 1.6, 0.4), (7.4, 1.4, 3.2), _WHITE, 0),
+            (BOX, (11.8, 1.6, -0.8), (1.2, 1.3, 2.0), _WHITE, 0),
+            (BOX, (-4.2, 1.8, 0), (1.0, 1.9, 2.8), _GOLD, 0),
+            (BOX, (-8.8, 1.8, 0), (4.2, 1.8, 2.2), (0.42, 0.02, 0.06), 0),
         ],
     ),
     "031_spoon": (
         10,
         [
-            (SPHERE, (8.0, 1.6, 0), (4.8, 1.6, 3.6), _SILVER, 0),
-            (CYLINDER, (8.2, 2.6, 0), (3.0, 0.5, 2.1), (0.55, 0.58, 0.64), 0),
-            (ROD, (-4.5, 1.5, 0), (8.2, 1.4, 1.4), _PURPLE, 0),
+            (SPHERE, (7.6, 2.4, 0), (5.2, 2.4, 4.6), _SILVER, 0),
+            (CYLINDER, (7.8, 4.2, 0), (3.0, 0.5, 2.5), (0.48, 0.50, 0.56), 0),
+            (ROD, (-5.0, 2.1, 0), (7.8, 2.0, 2.0), (0.58, 0.14, 0.90), 0),
         ],
     ),
     "029_plate": (
@@ -303,7 +300,7 @@ _TABLE: dict[str, tuple[int, list[Part]]] = {
             (CYLINDER, (0, 24.2, 0), (2.9, 2.2, 2.7), (0.10, 0.40, 0.90), 0),
         ],
     ),
-    "018_plum": (27, [*_round_fruit(4.4, (0.36, 0.08, 0.42)), (CYLINDER, (0, 9.0, 0), (0.6, 0.9, 0.6), _STALK, 0)]),
+    "018_plum": (27, [*_round_fruit(4.9, (0.34, 0.05, 0.40)), (CYLINDER, (0, 10.2, 0), (0.7, 0.9, 0.7), _STALK, 0)]),
     "016_pear": (
         28,
         [
@@ -315,9 +312,9 @@ _TABLE: dict[str, tuple[int, list[Part]]] = {
     "015_peach": (
         28,
         [
-            *_round_fruit(5.0, (1.00, 0.70, 0.52)),
-            (SPHERE, (1.2, 5.3, 1.2), (3.9, 4.6, 3.9), (0.96, 0.42, 0.42), 0),
-            (SPHERE, (-2.2, 10.2, 0), (2.2, 0.5, 1.2), _GREEN, 20),
+            *_round_fruit(5.7, (1.00, 0.74, 0.62)),
+            (SPHERE, (0, 7.0, 0), (4.9, 4.8, 4.9), (1.00, 0.52, 0.55), 0),
+            (SPHERE, (-2.4, 11.8, 0), (2.6, 0.7, 1.5), _GREEN, 20),
         ],
     ),
     "013_apple": (
@@ -336,14 +333,14 @@ _TABLE: dict[str, tuple[int, list[Part]]] = {
             (SPHERE, (-5.8, 4.4, 0), (1.6, 1.3, 1.3), (0.92, 0.84, 0.08), 0),
         ],
     ),
-    "002_master_chef_can": (70, _can(5.8, 5.8, 15.0, (0.05, 0.15, 0.55))),
-    "005_tomato_soup_can": (51, _can(4.6, 4.6, 12.6, (0.85, 0.08, 0.08))),
-    "007_tuna_fish_can": (17, _can(5.8, 5.8, 5.2, (0.05, 0.45, 0.60))),
-    "010_potted_meat_can": (42, _can(6.4, 4.4, 10.0, (0.10, 0.25, 0.70), _YELLOW)),
-    "003_cracker_box": (107, _carton((7.8, 11.0, 3.4), (0.80, 0.08, 0.10))),
-    "004_sugar_box": (88, _carton((5.6, 10.0, 3.2), (0.98, 0.80, 0.05))),
-    "008_pudding_box": (20, _carton((7.0, 2.8, 5.6), (0.45, 0.24, 0.14), lying=True)),
-    "009_gelatin_box": (15, _carton((6.4, 2.4, 5.0), (0.85, 0.12, 0.30), lying=True)),
+    "002_master_chef_can": (70, _can(5.8, 5.8, 15.0, (0.72, 0.04, 0.12))),
+    "005_tomato_soup_can": (51, _can(5.0, 5.0, 13.0, (0.92, 0.06, 0.06))),
+    "007_tuna_fish_can": (17, _can(6.0, 6.0, 7.0, (0.92, 0.20, 0.06))),
+    "010_potted_meat_can": (42, _can(6.6, 4.8, 10.6, (0.60, 0.04, 0.06))),
+    "003_cracker_box": (107, _carton((7.8, 11.0, 3.4), (0.80, 0.02, 0.42))),
+    "004_sugar_box": (88, _carton((5.6, 10.0, 3.2), (0.88, 0.10, 0.55))),
+    "008_pudding_box": (20, _carton((7.0, 3.2, 5.6), (0.66, 0.00, 0.45), lying=True)),
+    "009_gelatin_box": (15, _carton((6.4, 3.0, 5.0), (0.84, 0.02, 0.36), lying=True)),
     "011_banana": (
         18,
         [
@@ -363,13 +360,13 @@ _TABLE: dict[str, tuple[int, list[Part]]] = {
             (CYLINDER, (0, 10.3, 0), (0.8, 1.0, 0.8), (0.15, 0.70, 0.15), 0),
         ],
     ),
-    "073-a_lego_duplo": (12, _lego((0.90, 0.05, 0.05), 4.6, 3.2)),
-    "073-b_lego_duplo": (22, _lego((0.05, 0.30, 0.90), 4.6, 4.6)),
-    "073-c_lego_duplo": (12, _lego((0.00, 0.65, 0.20), 4.6, 3.2)),
-    "073-d_lego_duplo": (22, _lego((0.95, 0.40, 0.00), 5.4, 4.6)),
-    "073-e_lego_duplo": (22, _lego((0.00, 0.70, 0.85), 5.4, 4.6)),
-    "073-f_lego_duplo": (22, _lego((0.55, 0.10, 0.75), 5.4, 4.6)),
-    "073-g_lego_duplo": (29, _lego((0.90, 0.05, 0.05), 5.0, 6.0)),
+    "073-a_lego_duplo": (12, _lego((0.90, 0.05, 0.05), 5.2, 3.8)),
+    "073-b_lego_duplo": (22, _lego((0.05, 0.30, 0.90), 5.2, 4.8)),
+    "073-c_lego_duplo": (12, _lego((0.00, 0.65, 0.20), 5.2, 3.8)),
+    "073-d_lego_duplo": (22, _lego((0.95, 0.40, 0.00), 6.0, 4.8)),
+    "073-e_lego_duplo": (22, _lego((0.00, 0.70, 0.85), 6.0, 4.8)),
+    "073-f_lego_duplo": (22, _lego((0.55, 0.10, 0.75), 6.0, 4.8)),
+    "073-g_lego_duplo": (29, _lego((0.90, 0.05, 0.05), 5.6, 6.2)),
     "077_rubiks_cube": (
         29,
         [
@@ -394,30 +391,31 @@ _TABLE: dict[str, tuple[int, list[Part]]] = {
     "frl_apartment_book_04": (76, _book(12.0, 16.5, (0.32, 0.12, 0.42))),
     "frl_apartment_book_05": (88, _book(14.0, 18.5, (0.08, 0.34, 0.40))),
     "frl_apartment_book_06": (133, _book(16.0, 26.0, (0.40, 0.22, 0.08))),
-    "frl_apartment_bowl_01": (80, _bowl(8.6, 10.0, (0.80, 0.36, 0.22))),
+    "frl_apartment_bowl_01": (80, _bowl(8.6, 10.0, (0.22, 0.20, 0.66))),
     "frl_apartment_bowl_02": (66, _bowl(8.4, 9.0, (0.14, 0.22, 0.55))),
-    "frl_apartment_bowl_03": (58, _bowl(8.2, 8.4, (0.30, 0.48, 0.20))),
-    "frl_apartment_bowl_06": (37, _bowl(8.0, 7.4, (0.10, 0.60, 0.60))),
-    "frl_apartment_bowl_07": (73, _bowl(8.5, 9.4, (0.62, 0.20, 0.42))),
-    "024_bowl": (28, _bowl(8.6, 7.8, (0.82, 0.14, 0.12))),
-    "065-a_cups": (31, _cup(4.4, 8.4, (1.00, 0.72, 0.78))),
-    "065-b_cups": (32, _cup(4.5, 8.7, (1.00, 0.80, 0.62))),
-    "065-c_cups": (33, _cup(4.6, 9.0, (1.00, 0.94, 0.62))),
-    "065-d_cups": (34, _cup(4.7, 9.3, (0.80, 0.94, 0.62))),
-    "065-e_cups": (36, _cup(4.8, 9.6, (0.64, 0.95, 0.78))),
-    "065-f_cups": (36, _cup(4.9, 9.9, (0.62, 0.93, 0.97))),
-    "065-g_cups": (37, _cup(5.0, 10.2, (0.64, 0.82, 1.00))),
-    "065-h_cups": (38, _cup(5.1, 10.5, (0.74, 0.74, 1.00))),
-    "065-i_cups": (38, _cup(5.2, 10.8, (0.87, 0.72, 1.00))),
-    "065-j_cups": (38, _cup(5.3, 11.1, (1.00, 0.68, 0.94))),
-    "frl_apartment_cup_01": (35, _cup(4.8, 9.6, (0.97, 0.92, 0.86))),
-    "frl_apartment_cup_02": (47, _cup(5.0, 12.0, (0.78, 0.88, 0.82))),
-    "frl_apartment_cup_03": (36, _cup(4.8, 9.8, (0.90, 0.84, 0.70))),
-    "frl_apartment_cup_05": (32, _cup(4.6, 9.0, (0.82, 0.86, 0.96))),
+    "frl_apartment_bowl_03": (58, _bowl(8.2, 8.4, (0.26, 0.16, 0.60))),
+    "frl_apartment_bowl_06": (37, _bowl(8.0, 7.4, (0.16, 0.26, 0.68))),
+    "frl_apartment_bowl_07": (73, _bowl(8.5, 9.4, (0.28, 0.22, 0.70))),
+    "024_bowl": (28, _bowl(8.6, 7.8, (0.18, 0.14, 0.50))),
+    "065-a_cups": (31, _cup(4.9, 9.6, (0.30, 0.80, 1.00))),
+    "065-b_cups": (32, _cup(5.0, 9.9, (0.36, 0.84, 1.00))),
+    "065-c_cups": (33, _cup(5.1, 10.2, (0.30, 0.86, 0.98))),
+    "065-d_cups": (34, _cup(5.2, 10.5, (0.40, 0.90, 1.00))),
+    "065-e_cups": (36, _cup(5.3, 10.8, (0.30, 0.90, 0.92))),
+    "065-f_cups": (36, _cup(5.4, 11.1, (0.38, 0.95, 0.95))),
+    "065-g_cups": (37, _cup(5.5, 11.4, (0.34, 0.92, 0.86))),
+    "065-h_cups": (38, _cup(5.6, 11.7, (0.44, 0.97, 0.90))),
+    "065-i_cups": (38, _cup(5.7, 12.0, (0.36, 0.94, 0.80))),
+    "065-j_cups": (38, _cup(5.8, 12.3, (0.46, 0.98, 0.84))),
+    "frl_apartment_cup_01": (35, _cup(5.2, 10.4, (0.50, 0.84, 1.00))),
+    "frl_apartment_cup_02": (47, _cup(5.4, 12.6, (0.52, 0.90, 0.98))),
+    "frl_apartment_cup_03": (36, _cup(5.2, 10.8, (0.56, 0.96, 0.96))),
+    "frl_apartment_cup_05": (32, _cup(5.0, 9.8, (0.56, 0.97, 0.90))),
     "025_mug": (
         41,
         [
             (CYLINDER, (0, 5.4, 0), (5.6, 5.4, 5.6), (0.02, 0.42, 0.20), 0),
+            (CYLINDER, (0, 5.4, 0), (5.7, 0.9, 5.7), _CREAM, 0),
             (CYLINDER, (0, 10.8, 0), (4.7, 0.1, 4.7), _CREAM, 0),
             (CYLINDER, (0, 10.9, 0), (3.2, 0.1, 3.2), _STALK, 0),
             (BOX, (7.4, 8.4, 0), (2.6, 0.9, 1.1), (0.02, 0.42, 0.20), 0),
