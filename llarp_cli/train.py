@@ -217,7 +217,7 @@ def _facts(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: 
 def _banner(recipe: Recipe, policy: Policy, run: RunDirectory, accelerator: Accelerator, steps: int) -> list[str]:
     backbone, encoder = policy.frozen.backbone, policy.frozen.encoder
     trained = sum(parameter.numel() for parameter in policy.parameters())
-    reader = "frozen" if recipe.policy == "llarp" else "tokenizer only"
+    reader = f"{backbone.parameters:,} frozen parameters" if recipe.policy == "llarp" else "tokenizer only"
     why = "chosen by the recipe" if recipe.backbone.dtype != "auto" else f"automatic on {accelerator.device.type}"
     minibatches = min(recipe.ppo.minibatches, recipe.num_envs)
     minibatch = recipe.num_envs * recipe.ppo.rollout_steps // minibatches
@@ -225,7 +225,7 @@ def _banner(recipe: Recipe, policy: Policy, run: RunDirectory, accelerator: Acce
     lines = [
         f"run        {run.path}" + (f", resumed at {steps:,} steps" if steps else ""),
         f"policy     {recipe.policy}: {trained:,} trained parameters",
-        f"backbone   {backbone.identity.name} ({backbone.identity.weights}), {reader}; {dtype}, {why}",
+        f"backbone   {backbone.identity.name} ({backbone.identity.weights}): {reader}; {dtype}, {why}",
         f"vision     {encoder.name}, {encoder.image_size} x {encoder.image_size} pixels,"
         f" {encoder.tokens} token{'s' if encoder.tokens > 1 else ''} a step",
         *(f"           {line}" for line in arithmetic(recipe, accelerator.num_processes)),

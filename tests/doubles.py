@@ -46,6 +46,7 @@ class FakeBackbone:
             torch.manual_seed(seed)
             self.words = nn.Embedding(128, 24).requires_grad_(False)
             self.model = nn.GRU(24, 24).requires_grad_(False)
+        self.parameters = sum(p.numel() for module in (self.words, self.model) for p in module.parameters())
         name = options.name if options else "fake"
         self.identity = BackboneIdentity(name, (options and options.weights) or "random", None, self.weights_hash())
 

@@ -64,6 +64,7 @@ class Backbone(Protocol):
         context_length: tokens that fit, instruction included.
         token_scale: standard deviation of the word embeddings, to which observation tokens are scaled.
         vocabulary_size: of the tokenizer.
+        parameters: how many it has, all frozen.
     """
 
     identity: BackboneIdentity
@@ -73,6 +74,7 @@ class Backbone(Protocol):
     context_length: int
     token_scale: float
     vocabulary_size: int
+    parameters: int
 
     def tokenize(self, instructions: Sequence[str]) -> list[list[int]]:
         """Token ids of each instruction, as the backbone reads them."""
