@@ -343,11 +343,12 @@ def _draw_home(rows, position, rotation, focal, us, vs, nearness, words, spare):
         for k in range(3):
             centre[k] = rotation[k, 0] * way[0] + rotation[k, 1] * way[1] + rotation[k, 2] * way[2]
         bound = row[BOUND]
-        if centre[2] + bound < _NEAR:
+        # Asked so that what is not a number is not drawn.
+        if not centre[2] + bound >= _NEAR:
             continue
-        if (abs(centre[0]) - half_view * centre[2]) * slant > bound:
+        if not (abs(centre[0]) - half_view * centre[2]) * slant <= bound:
             continue
-        if (abs(centre[1]) - half_view * centre[2]) * slant > bound:
+        if not (abs(centre[1]) - half_view * centre[2]) * slant <= bound:
             continue
         kind = int(row[KIND])
         if kind == BOX:
