@@ -92,6 +92,8 @@ class TaskOptions(Section):
         split: a training split.
         families: instruction families; empty means all the split has.
         categories: how many categories (in skill order), or which ones; empty means all.
+        count: how many tasks, each met again in other homes and arrangements; 0 without end. A backbone reads
+            each instruction once and remembers it, so that fewer tasks train faster.
         objects: objects in a home.
         homes: how many training homes.
     """
@@ -99,6 +101,7 @@ class TaskOptions(Section):
     split: str = "train"
     families: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    count: Count = 0
     objects: Annotated[int, Field(ge=1, le=64)] = 35
     homes: Positive = 1000
 

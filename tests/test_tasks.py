@@ -236,6 +236,14 @@ def test_evaluation_splits(split):
     assert split_episodes(WORLD, split, ["move"]) == [episode for episode in episodes if episode.family == "move"]
 
 
+def test_a_counted_training_set_repeats_its_tasks_in_other_arrangements():
+    episodes = TrainingEpisodes(WORLD, TaskOptions(count=5), seed=3)
+    met = [episodes() for _ in range(60)]
+    tasks = {training_task("train", number, seed=3).instruction for number in range(5)}
+    assert {episode.instruction for episode in met} == tasks
+    assert len({episode.arrangement for episode in met}) == len(met)
+
+
 def test_held_back_episodes_are_not_trained_on():
     held_back = {episode.arrangement for episode in split_episodes(WORLD, "train")}
     episodes = TrainingEpisodes(WORLD, TaskOptions(), seed=0)

@@ -104,7 +104,7 @@ class TrainingEpisodes:
 
     Args:
         world: where they take place.
-        tasks: split, families, categories, objects and homes.
+        tasks: split, families, categories, how many tasks, objects and homes.
         seed: of the training set.
         start: index of the first.
         stride: from one index to the next; ranks and workers take turns by start and stride.
@@ -126,8 +126,11 @@ class TrainingEpisodes:
     def __call__(self) -> Episode:
         """The next episode."""
         index, tasks = self.position, self._tasks
-        draws = Draws("train", tasks.split, self._seed, index)
-        task = _training_task(tasks.split, self._families, tasks.categories, draws)
+        number = Draws("task", tasks.split, self._seed, index).below(tasks.count) if tasks.count else index
+        task = _training_task(
+            tasks.split, self._families, tasks.categories, Draws("train", tasks.split, self._seed, number)
+        )
+        draws = Draws("arrangement", tasks.split, self._seed, index)
         home = self._world.train_scene(draws.below(tasks.homes))
         episode = _episode(self._world, f"{tasks.split}-{index}", tasks.split, task, home, tasks.objects, draws)
         self.position += self._stride
