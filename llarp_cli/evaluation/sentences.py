@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from llarp_cli.rearrangement.arrangements import arrange
 from llarp_cli.rearrangement.draws import Draws
-from llarp_cli.rearrangement.episodes import Episode
+from llarp_cli.rearrangement.episodes import Episode, Task
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.splits import OBJECTS
-from llarp_cli.rearrangement.tasks import FAMILIES, make_task
+from llarp_cli.rearrangement.tasks import FAMILIES
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, SURFACES
 
 AWAY = r"(?:from|off|out of)\s+(?:\w+\s+)?"
@@ -53,23 +53,22 @@ def episode_for(world: World, text: str, seed: int) -> Episode | None:
         seed: of the home and of what stands where.
 
     Returns:
-        None where the sentence does not say, or asks for what no family asks.
+        None where the sentence does not say.
     """
     guess = guess_slots(text)
     if guess is None:
         return None
     family, slots = guess
     objects = [value for name, value in slots.items() if name.startswith("object")]
-    if any(name not in FAMILIES[family].categories for name in objects):
-        return None
     homes = world.test_scenes()
+    home = homes[seed % len(homes)]
     for i in range(DRAWS):
         draws = Draws("own sentence", seed, i)
-        task = make_task(family, draws, categories=objects)
-        if sorted(task.slots.values()) == sorted(slots.values()) and task.slots.get("target") == slots.get("target"):
-            home = homes[seed % len(homes)]
+        asked = FAMILIES[family].make(objects, draws)
+        if asked.slots == slots:
+            task = Task(family, slots, text, "own", asked.required, asked.goal, unique=asked.unique)
             arrangement = arrange(task, world.scene(home), world.sizes, OBJECTS, draws)
-            return Episode(f"own-{seed}", "own sentence", family, text, task.slots, task.goal, arrangement)
+            return Episode(f"own-{seed}", "own sentence", family, text, slots, asked.goal, arrangement)
     return None
 
 
