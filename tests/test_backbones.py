@@ -89,10 +89,13 @@ def test_equal_instructions_share_a_prefix_without_gradient():
 
 @pytest.mark.parametrize("model_type", ["llama", "bert"])
 def test_an_instruction_is_encoded_alike_alone_and_in_company(model_type):
-    texts = [*TEXTS, *(f"bring the {word} here" for word in ("mug", "cup", "ball")), "now"]
-    together = backbone(model_type).encode(texts)
+    model = backbone(model_type)
+    words = [" ".join(["apple"] * number) for number in range(1, 40)]
+    texts = [*TEXTS, *words, *(f"bring the {word} here" for word in ("mug", "cup", "ball")), "now"]
+    together = model.encode(texts)
     for text, prefix in zip(texts, together, strict=True):
         (alone,) = backbone(model_type).encode([text])
+        assert alone.length == prefix.length == len(model.tokenize([text])[0])
         assert relative(alone.keys_values, prefix.keys_values) < 1e-6
 
 
