@@ -55,7 +55,7 @@ class RunDirectory:
             run = cls(path)
             run.checkpoints.mkdir()
             run.write_recipe(recipe)
-            run.note(status="running", **facts)
+            run.note(status="starting", **facts)
         except OSError as error:
             raise UsageProblem(
                 f"cannot write run directory '{path}': {error.strerror}", "choose another --run-dir"

@@ -100,10 +100,10 @@ def train(
     elif not launched:
         run_dir = new_run_path(name, recipe.backbone.name if recipe.policy == "llarp" else recipe.policy)
     job = Job(recipe, resume or run_dir, name, steps, tuple(sys.argv), num_processes)
-    finished = _work(job) if launched or num_processes == 1 else _launch(job)
+    path, finished = _work(job) if launched or num_processes == 1 else (job.run_dir, _launch(job))
     if not finished:
         raise SystemExit(INTERRUPTED)
-    return job.run_dir
+    return path
 
 
 def _check_resumable(run: RunDirectory, steps: int | None) -> None:
@@ -118,8 +118,8 @@ def _check_resumable(run: RunDirectory, steps: int | None) -> None:
         )
 
 
-def _work(job: Job) -> bool:
-    """One process's share of a run, from start to end; whether the run is complete."""
+def _work(job: Job) -> tuple[Path, bool]:
+    """One process's share of a run, from start to end; the run directory, and whether the run is complete."""
     # Several processes without a GPU: accelerate wants to be told, else each would run alone.
     accelerator = Accelerator(cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available())
     run = None
@@ -147,9 +147,6 @@ def _work(job: Job) -> bool:
     else:
         checkpoint = run.last()
         policy, _ = open_policy(checkpoint, accelerator.device)
-        if accelerator.is_main_process:
-            run.write_recipe(recipe)
-            run.note(status="running")
     environment = RearrangementVectorEnv(
         world, episodes, recipe.num_envs, image_size=policy.image_size, reward=recipe.reward, seed=recipe.seed
     )
@@ -159,8 +156,11 @@ def _work(job: Job) -> bool:
         trainer.begin()
     else:
         trainer.resume(checkpoint)
-
     main = accelerator.is_main_process
+    if main:
+        run.write_recipe(recipe)
+        run.note(status="running")
+
     progress = Progress(run.path / "train.log" if main else None, total=recipe.steps, done=trainer.steps)
     progress.say("\n".join(_banner(recipe, policy, run, accelerator, trainer.steps)))
     status = "failed"
@@ -173,7 +173,7 @@ def _work(job: Job) -> bool:
             run.note(status=status, ended=_now(), steps=trainer.steps)
     progress.say("\n".join(_farewell(run, trainer, finished)))
     accelerator.end_training()
-    return finished
+    return run.path, finished
 
 
 def _create_run(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator) -> RunDirectory:
@@ -304,7 +304,7 @@ def _process(rank: int, job: Job, port: int, reports: Any) -> None:
     )
     torch.set_num_threads(max(1, torch.get_num_threads() // job.num_processes))
     try:
-        finished = _work(job)
+        _, finished = _work(job)
     except LlarpError as error:
         reports.put(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
         raise SystemExit(error.exit_code) from error

@@ -198,6 +198,7 @@ def test_ratio_is_one_with_a_language_model(tokens, action_tokens, dtype):
     )
     assert (ratios[0] - 1).abs().max() <= 1e-4
     assert (ratios[1] - 1).abs().max() > 1e-3
+    assert policy.frozen.backbone.weights_hash() == policy.frozen.backbone.identity.hash
 
 
 def test_below_float32_old_log_probs_come_from_the_update_path():

@@ -27,7 +27,7 @@ def test_a_new_run_says_what_it_is(tmp_path):
     recipe = Recipe(steps=1234, ppo=PPOOptions(lr=2e-5))
     run = RunDirectory.create(tmp_path / "deep" / "down", recipe, {"seed": 7})
     assert RunDirectory.open(run.path).recipe() == recipe
-    assert run.facts() == {"status": "running", "seed": 7}
+    assert run.facts() == {"status": "starting", "seed": 7}
     run.note(status="finished", steps=5)
     assert run.facts() == {"status": "finished", "seed": 7, "steps": 5}
 
@@ -159,4 +159,4 @@ def test_run_names_are_plain():
 
 
 def test_run_json_is_json(run):
-    assert json.loads((run.path / "run.json").read_text())["status"] == "running"
+    assert json.loads((run.path / "run.json").read_text())["status"] == "starting"

@@ -201,7 +201,8 @@ class Trainer:
         # Imitation regresses values to what was really earned; PPO trades that off against variance.
         gae_lambda = ppo.gae_lambda if stage == "ppo" else 1.0
         gained, returns = rollout.targets(gamma=ppo.gamma, gae_lambda=gae_lambda, reward_scale=ppo.reward_scale)
-        variance = explained_variance(rollout.values, returns)
+        gather = self.accelerator.gather
+        variance = explained_variance(gather(rollout.values.flatten()), gather(returns.flatten()))
         if ppo.normalize_advantages:
             gained = self._normalized(gained)
         gained, returns = gained.flatten(), returns.flatten()
