@@ -244,8 +244,7 @@ def test_a_loss_that_is_no_number_stops_before_it_is_applied():
     assert all(torch.equal(a, b) for a, b in zip(before, policy.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_ppo_learns_the_toy_task(tmp_path, seed):
+def test_ppo_learns_the_toy_task(tmp_path):
     options = {
         "rollout_steps": 16,
         "lr": 5e-3,
@@ -255,7 +254,7 @@ def test_ppo_learns_the_toy_task(tmp_path, seed):
         "normalize_advantages": True,
         "max_grad_norm": 1.0,
     }
-    trainer, metrics = train_toy(tmp_path / "run", steps=12_000, num_envs=32, seed=seed, ppo=options)
+    trainer, metrics = train_toy(tmp_path / "run", steps=12_000, num_envs=32, ppo=options)
     assert metrics[0]["success"] < 0.7
     assert trainer.success.value() > 0.93
     assert metrics[-1]["length"] < 1.2
