@@ -2,9 +2,9 @@
 
 It is the expert for imitation and the fair upper bound for a policy. Its habit is one plain, fixed way
 of doing things, so that its labels never conflict: go to a receptacle, then pick or place there and
-nowhere else, unless the wanted object is already in view and in reach; look for what has not been seen on
-the surfaces in the order of `vocabulary.SURFACES`. What stands out of reach counts as not seen: at 128
-pixels it is a few of them, and a label should never rest on what a policy cannot make out.
+nowhere else, unless the wanted object is already in view and in reach; look for what is not from surface
+to surface, round and round in the order of `vocabulary.SURFACES`. What stands out of reach counts as not
+seen, and where something was seen is not remembered: a label should rest on what a policy can make out.
 """
 
 from __future__ import annotations
@@ -71,7 +71,6 @@ class Searcher:
         # What it knows of each episode so far.
         self._known = np.full((homes, objects), -1, np.int16)  # receptacle on which an object was last seen
         self._in_view = np.zeros((homes, objects), bool)  # it sees the object now, in reach
-        self._moved = np.zeros((homes, objects), bool)  # it put the object there itself
         self._location = np.full(homes, -1)  # target it navigated to last
         self._visited = np.zeros((homes, NOWHERE), bool)
         self._tried = np.zeros((homes, MAX_WANTS, NOWHERE), bool)  # picking failed there
@@ -84,7 +83,7 @@ class Searcher:
             self._category[home, i] = CATEGORIES.index(category)
             self._source[home, i] = RECEPTACLES.index(source) if source else -1
             self._target[home, i] = RECEPTACLES.index(target)
-        self._known[home], self._moved[home], self._location[home] = -1, False, -1
+        self._known[home], self._location[home] = -1, -1
         self._visited[home], self._tried[home], self._taken[home] = False, False, False
 
     def look(self, rows: NDArray[np.intp] | None = None) -> None:
@@ -130,7 +129,7 @@ class Searcher:
 
         rows = np.flatnonzero(valid & (kind == PLACE))
         self._known[rows, held_before[rows]] = argument[rows]
-        self._moved[rows, held_before[rows]] = True
+        self._visited[rows] = False
 
         rows = np.flatnonzero(homes & ~valid & (kind == PICK) & (held_before < 0) & (here >= 0))
         self._tried[rows, :, here[rows]] |= match[rows]
@@ -160,16 +159,19 @@ class Searcher:
         want = np.where(delivered, 2, np.where(is_here, 0, 1)).argmin(axis=1)
 
         hopeful, tried = hopeful[rows, want], self._tried[rows, want]
+        # Put down where objects do not belong, in a drawer say: the search would not come by.
+        astray = np.where(hopeful & ~IS_SURFACE[known], known, NOWHERE).min(axis=1)
         target, source = self._target[rows, want], self._source[rows, want]
-        put = np.where(hopeful & self._moved, known, NOWHERE).min(axis=1)
-        seen = np.where(hopeful, known, NOWHERE).min(axis=1)
         stated = (source >= 0) & ~self._taken[rows, want] & ~tried[rows, source]
         possible = IS_SURFACE & (np.arange(NOWHERE) != target[:, None])
-        unvisited, untried = possible & ~self._visited, possible & ~tried
+        # Round and round: from each surface to the next possible one, wherever the search began.
+        onward = np.where(possible, (np.arange(NOWHERE) - here[:, None] - 1) % NOWHERE, NOWHERE).argmin(axis=1)
+        onward = np.where(here >= 0, onward, possible.argmax(axis=1))
+        # Seen everywhere and found nowhere: something hides it, so it tries where it stands.
+        hidden = ~(possible & ~self._visited).any(axis=1)
+        try_here = hidden & (here >= 0) & possible[rows, here] & ~tried[rows, here]
         place = np.select(
-            [is_here[rows, want], put < NOWHERE, stated, seen < NOWHERE, unvisited.any(axis=1)],
-            [here, put, source, seen, unvisited.argmax(axis=1)],
-            untried.argmax(axis=1),
+            [is_here[rows, want], astray < NOWHERE, stated, try_here], [here, astray, source, here], onward
         )
         fetch = np.where(
             place == here, PICK_CATEGORY[self._category[rows, want]], GO_TO_TARGET[FIRST_RECEPTACLE + place]
