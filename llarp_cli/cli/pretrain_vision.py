@@ -12,7 +12,7 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
 @click.command("pretrain-vision")
 @click.option("--out", type=OutputFile(".safetensors"), required=True, metavar="FILE.safetensors")
 @click.option(
-    "--pictures", type=click.IntRange(min=1), default=600_000, show_default=True, help="Pictures to train on."
+    "--pictures", type=click.IntRange(min=1), default=230_000, show_default=True, help="Pictures to train on."
 )
 @click.option("--image-size", type=click.IntRange(min=32, max=512), default=128, show_default=True, help="Pixels.")
 @click.option("--homes", type=click.IntRange(min=1), default=1000, show_default=True, help="Training homes.")

@@ -47,12 +47,12 @@ class PretrainOptions:
         lr: peak of the one-cycle schedule.
     """
 
-    pictures: int = 600_000
+    pictures: int = 230_000
     image_size: int = 128
     homes: int = 1000
     objects: int = 35
-    batch: int = 256
-    lr: float = 4e-3
+    batch: int = 64
+    lr: float = 3e-3
     seed: int = 0
 
 
