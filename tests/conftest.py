@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+
+# A shell starts what runs in its background deaf to Ctrl-C, and every program started from there inherits that:
+# tests that interrupt one would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before torch, numba and the hub's client are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
