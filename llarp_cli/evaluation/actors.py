@@ -160,7 +160,8 @@ class Opened:
     """An actor and what it comes with.
 
     Attributes:
-        name: for tables.
+        name: "planner", "random", or the policy's directory.
+        label: a short name for films.
         backbone: its frozen language model, None without one.
         environment: where it was trained.
         families: that its recipe trains; empty for all.
@@ -169,6 +170,7 @@ class Opened:
 
     actor: Actor
     name: str
+    label: str
     backbone: str | None = None
     environment: str = "home"
     families: Sequence[str] = ()
@@ -187,18 +189,20 @@ def open_actor(source: Path | Literal["planner", "random"], *, seed: int, determ
         UsageProblem: the policy is damaged or foreign, or its frozen parts cannot be had.
     """
     if source == "planner":
-        return Opened(PlannerActor(), "planner")
+        return Opened(PlannerActor(), "planner", "planner")
     if source == "random":
-        return Opened(RandomActor(seed), "random")
+        return Opened(RandomActor(seed), "random", "random")
     from accelerate import PartialState
 
     from llarp_cli.policy.files import open_policy
 
     policy, recipe = open_policy(source, PartialState().device)
+    backbone = recipe.backbone.name if recipe.policy == "llarp" else None
     return Opened(
         PolicyActor(policy, seed, deterministic),
         str(source),
-        recipe.backbone.name,
+        backbone or recipe.policy,
+        backbone,
         recipe.environment,
         recipe.tasks.families,
         recipe.reward,

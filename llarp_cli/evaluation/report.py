@@ -74,9 +74,10 @@ def plot_results(results: Results, path: Path) -> None:
     above = [summary["interval"][1] - rate for rate, summary in zip(rates, summaries.values(), strict=True)]
     axes.bar(range(len(names)), rates, yerr=[below, above], capsize=6, color="#4878a8", ecolor="#333333", width=0.6)
     for i, summary in enumerate(summaries.values()):
-        axes.text(i, 0.02, f"{summary['success']:.0%}\nn={summary['episodes']}", ha="center", color="white", fontsize=9)
+        text = f"{summary['success']:.0%}  (n={summary['episodes']})"
+        axes.text(i, summary["interval"][1] + 0.03, text, ha="center", fontsize=9)
     axes.set_xticks(range(len(names)), [name.replace("_", "\n") for name in names])
-    axes.set_ylim(0, 1.05)
+    axes.set_ylim(0, 1.12)
     axes.set_ylabel("success (95% interval)")
     axes.set_title(f"{results.backbone or results.policy}", fontsize=11)
     axes.grid(axis="y", alpha=0.25)

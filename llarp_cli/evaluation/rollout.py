@@ -141,7 +141,7 @@ def play(
     )
     observation, _ = environment.reset()
     actor.reset(environment)
-    film = None if film_to is None else Film(environment.simulator, episode.instruction, MAX_STEPS, opened.name)
+    film = None if film_to is None else Film(environment.simulator, episode.instruction, MAX_STEPS, opened.label)
     steps: list[Step] = []
     success = False
     starts = np.ones(1, bool)

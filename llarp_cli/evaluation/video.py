@@ -55,7 +55,8 @@ class Film:
         self._steps += 1
         self._total += reward
         outcome = f"reward {reward:+.2f}" if possible else f"not possible here, reward {reward:+.2f}"
-        self._caption = (skill, f"{probability:.0%} sure   {outcome}", SKILL if possible else BAD)
+        sure = f"{probability:.0%}" if probability >= 0.01 else "<1%"
+        self._caption = (skill, f"{sure} sure   {outcome}", SKILL if possible else BAD)
         self.pictures.append(self._picture(None))
 
     def end(self, success: bool) -> None:
