@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 import signal
 
-# A shell starts what runs in its background deaf to Ctrl-C, and every program started from there inherits that:
-# tests that interrupt one would wait for ever.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 # Before torch, numba and the hub's client are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -16,6 +12,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
+
+# A shell starts what runs in its background deaf to Ctrl-C, and every program started from there inherits that:
+# tests that interrupt one would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples each time, and no complaint about a busy machine.
 settings.register_profile("llarp", deadline=None, derandomize=True, max_examples=50)
