@@ -23,6 +23,8 @@ GAP = 10
 """Millimetres kept free between two footprints."""
 CAMERA_AHEAD, CAMERA_HEIGHT = 250, 1200
 """Where the robot's camera is, millimetres from its base."""
+TARGET_REACH, OBJECT_REACH = 2100, 1600
+"""Millimetres: a little more than within which the robot is at a target, or at an object (`facts`)."""
 SECOND_INSTANCES = ("block", "cup")
 """With 35 objects, a home has one object of every category and a second one of these."""
 
@@ -150,7 +152,7 @@ def arrange(task: Task, scene: Scene, sizes: Mapping[str, AssetSize], objects: i
         for one in top.standing
     )
     placed = tuple(PlacedObject(asset, (x, y, z), draws.below(FULL_TURN), name) for asset, x, y, z, name in standing)
-    x, z = draws.choice(scene.starts.tolist())
+    x, z = draws.choice(_starts(task, scene, tops))
     joints = tuple(round(task.joints.get(name, 0.0) * 1000) for name in JOINTS)
     return Arrangement(scene.name, placed, joints, (x, z, draws.below(FULL_TURN)))
 
@@ -159,6 +161,26 @@ def _allowed(required: Required, tops: Sequence[_Top]) -> list[_Top]:
     if required.receptacle is not None:
         return [top for top in tops if top.name == required.receptacle]
     return [top for top in tops if top.name not in required.avoid]
+
+
+def _starts(task: Task, scene: Scene, tops: Sequence[_Top]) -> list[list[int]]:
+    """Where the robot may start.
+
+    Raises:
+        LlarpError: the task wants it away from what it asks for, and nowhere is far enough.
+    """
+    starts = scene.starts.tolist()
+    if not task.start_away:
+        return starts
+    boxes = [scene.boxes[RECEPTACLES.index(name)].tolist() for slot, name in task.slots.items() if "target" in slot]
+    avoided = [(x, z, TARGET_REACH) for x, _, z, *_ in boxes]
+    avoided += [(one.x, one.z, OBJECT_REACH) for top in tops for one in top.standing if one.needed]
+    far = [
+        (x, z) for x, z in starts if all((x - at) ** 2 + (z - by) ** 2 > reach * reach for at, by, reach in avoided)
+    ]
+    if not far:
+        raise LlarpError(f"the robot cannot start out of reach of what '{task.instruction}' asks for in {scene.name}")
+    return far
 
 
 def _clutter(task: Task, count: int, draws: Draws) -> list[str]:

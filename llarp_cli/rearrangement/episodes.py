@@ -37,6 +37,8 @@ class Task:
         joints: joint values at the start that differ from closed, by joint name.
         goal: the goal expression (see `goals`), names as in `vocabulary`.
         unique: categories of which exactly the required instances may exist.
+        start_away: whether the robot must start out of reach of the target and of the required objects.
+        relation: a key of `relations.RELATIONS` that must single out the target in the scene; "" for none.
     """
 
     family: str
@@ -47,6 +49,8 @@ class Task:
     goal: dict[str, Any]
     joints: dict[str, float] = field(default_factory=dict)
     unique: tuple[str, ...] = ()
+    start_away: bool = False
+    relation: str = ""
 
 
 @dataclass(frozen=True)
