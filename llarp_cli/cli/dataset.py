@@ -1,4 +1,4 @@
-"""`llarp dataset`: episodes as files."""
+"""`llarp dataset`: what the benchmark's episodes are, and episodes as files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,63 @@ from pathlib import Path
 
 import click
 
-from llarp_cli.cli.output import OutputFile
+from llarp_cli.cli.output import OutputFile, json_option, save_json
+from llarp_cli.errors import LlarpError, UsageProblem
+
+indices_option = click.option(
+    "--train-indices",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of train or train_strict: N random episodes of the training set, in place of the fixed ones.",
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="Of that draw."
+)
 
 
 @click.group()
 def dataset() -> None:
-    """Make episode files."""
+    """Show, make, check and import episodes."""
+
+
+@dataset.command()
+@click.argument("names", nargs=-1, metavar="[SPLIT|GROUP|FILE]...")
+@indices_option
+@seed_option
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Tell of N problems."
+)
+@json_option
+def validate(names: tuple[str, ...], train_indices: int | None, seed: int, limit: int, json_file: Path | None) -> None:
+    """Check episodes one by one: words, goal and scene are known, everything stands where it says and in reach,
+    the goal is not true at the start, and the planner reaches it in 32 steps.
+
+    Exit status: 0 all is well, 1 an episode fails, 2 a line or file cannot be read.
+
+    \b
+    llarp dataset validate mine.jsonl
+    llarp dataset validate all --json found.json
+    llarp dataset validate train --train-indices 5000 --seed 1
+    """
+    if not names and train_indices is None:
+        raise UsageProblem(
+            "nothing to validate", "name files or splits; `llarp dataset validate all` checks the thousand"
+        )
+    from llarp_cli.dataset.sources import find_sources, training_source, training_splits
+    from llarp_cli.dataset.validate import validate as run
+    from llarp_cli.registry import load
+
+    world = load("environment", "home")
+    if train_indices is None:
+        sources = find_sources(world, names)
+    else:
+        sources = [training_source(world, name, train_indices, seed) for name in training_splits(names)]
+    report = run(world, sources, limit)
+    click.echo(report.text())
+    save_json(json_file, report.to_json())
+    if report.problems:
+        first = str(report.problems[0]) if report.problem_count == 1 else f"{report.problem_count:,} problems"
+        raise (UsageProblem if report.unreadable else LlarpError)(first)
 
 
 @dataset.command()

@@ -24,6 +24,8 @@ VERSION = 1
 MAX_LINE = 1 << 20
 """Bytes; a longer line is refused unread."""
 MAX_OBJECTS = 64
+MAX_WANTED = 3
+"""Objects that a sentence may ask for."""
 FARTHEST = 100_000
 """Millimetres: no coordinate is farther from 0."""
 FULL_TURN = 360_000
@@ -32,8 +34,17 @@ _GZIP = b"\x1f\x8b"
 _JOINT_LIMITS = tuple(round(value * 1000) for value in OPEN_JOINT)
 
 
-class _Wrong(Exception):
-    """What is wrong with a line: message, and what was expected."""
+class BadLine(Exception):
+    """What is wrong with a line.
+
+    Attributes:
+        message: one line.
+        hint: what was expected.
+    """
+
+    def __init__(self, message: str, hint: str):
+        super().__init__(message)
+        self.message, self.hint = message, hint
 
 
 def read_episodes(path: str | os.PathLike[str]) -> list[Episode]:
@@ -47,24 +58,36 @@ def read_episodes(path: str | os.PathLike[str]) -> list[Episode]:
     """
     path = Path(path)
     episodes: list[Episode] = []
+    for number, found in scan_episodes(path):
+        if isinstance(found, BadLine):
+            raise UsageProblem(f"{path}, line {number}: {found.message}", found.hint)
+        episodes.append(found)
+    return episodes
+
+
+def scan_episodes(path: Path) -> Iterator[tuple[int, Episode | BadLine]]:
+    """The lines of a file that are not blank, one after the other: number, and episode or what is wrong with it.
+
+    Raises:
+        UsageProblem: the file cannot be read, breaks off, has a line too long to be an episode, or holds nothing.
+    """
     seen: dict[tuple[str, str], int] = {}
+    empty = True
     for number, line in _lines(path):
         if not line.strip():
             continue
+        empty = False
         try:
             episode = _episode(_object(line))
-        except _Wrong as wrong:
-            message, expected = wrong.args
-            raise UsageProblem(f"{path}, line {number}: {message}", f"expected {expected}") from None
-        first = seen.setdefault((episode.split, episode.id), number)
-        if first != number:
-            raise UsageProblem(
-                f"{path}, line {number}: id '{episode.id}' is that of line {first} too", "give every episode its own id"
-            )
-        episodes.append(episode)
-    if not episodes:
+            first = seen.setdefault((episode.split, episode.id), number)
+            if first != number:
+                raise BadLine(f"id '{episode.id}' is that of line {first} too", "give every episode its own id")
+        except BadLine as wrong:
+            yield number, wrong
+        else:
+            yield number, episode
+    if empty:
         raise UsageProblem(f"{path} holds no episodes", "`llarp dataset generate` writes some")
-    return episodes
 
 
 def write_episodes(path: str | os.PathLike[str], episodes: Iterable[Episode]) -> int:
@@ -143,8 +166,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     number = 0
     try:
         with open(path, "rb") as raw:
-            packed = raw.read(2) == _GZIP
-            raw.seek(0)
+            packed = raw.peek(2)[:2] == _GZIP
             source: BinaryIO = gzip.GzipFile(fileobj=raw) if packed else raw
             while chunk := source.readline(MAX_LINE + 1):
                 number += 1
@@ -163,31 +185,32 @@ def _object(text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise _Wrong(f"byte {error.start + 1} is not UTF-8", "UTF-8 text") from None
+        raise BadLine(f"byte {error.start + 1} is not UTF-8", "expected UTF-8 text") from None
     except json.JSONDecodeError as error:
-        raise _Wrong(f"broken JSON at character {error.pos + 1}: {error.msg.lower()}", "one JSON object") from None
+        raise BadLine(
+            f"broken JSON at character {error.pos + 1}: {error.msg.lower()}", "expected one JSON object"
+        ) from None
     except (ValueError, RecursionError):
-        raise _Wrong("broken JSON: a number too long or nesting too deep", "one JSON object") from None
+        raise BadLine("broken JSON: a number too long or nesting too deep", "expected one JSON object") from None
     if not isinstance(value, dict):
-        raise _Wrong(f"{_shown(value)} is no JSON object", 'one JSON object, {"version": 1, "id": ...}')
+        raise BadLine(f"{_shown(value)} is no JSON object", 'expected one JSON object, {"version": 1, "id": ...}')
     return value
 
 
 def _episode(record: dict[str, Any]) -> Episode:
     version = _field(record, "version", "the number 1")
     if type(version) is not int or version != VERSION:
-        raise _Wrong(f"version is {_shown(version)}", f"version {VERSION}, the one this program reads")
+        raise BadLine(f"version is {_shown(version)}", f"expected version {VERSION}, the one this program reads")
     slots = _field(record, "slots", "a JSON object")
     if not isinstance(slots, dict):
-        raise _Wrong(f"slots is {_shown(slots)}", 'slot names and values, e.g. {"object": "apple"}')
+        raise BadLine(f"slots is {_shown(slots)}", 'expected slot names and values, e.g. {"object": "apple"}')
     for slot, value in slots.items():
-        if not slot.isidentifier() or len(slot) > 40:
-            raise _Wrong(f"{_shown(slot)} is no name for a slot", "a letter, then letters or digits, e.g. object1")
-        if not isinstance(value, str) or (value not in CATEGORIES and value not in RECEPTACLES):
-            raise _Wrong(f"slot '{slot}' is {_shown(value)}", "a category or a receptacle, e.g. apple or sofa")
+        _slot(slot, value)
+    if sum(slot.startswith("object") for slot in slots) > MAX_WANTED:
+        raise BadLine(f"slots name more than {MAX_WANTED} objects", "expected object1, object2 and object3 at most")
     objects = _field(record, "objects", "a list of objects")
     if not isinstance(objects, list) or not 1 <= len(objects) <= MAX_OBJECTS:
-        raise _Wrong("objects is not a list of objects", f"1 to {MAX_OBJECTS} objects")
+        raise BadLine("objects is not a list of objects", f"expected 1 to {MAX_OBJECTS} objects")
     placed = tuple(_placed(value, f"objects[{i}]") for i, value in enumerate(objects))
     joints = _whole_numbers(record, "joints", [(0, limit) for limit in _JOINT_LIMITS])
     robot = _whole_numbers(record, "robot", [(-FARTHEST, FARTHEST)] * 2 + [(-FULL_TURN, FULL_TURN)])
@@ -195,7 +218,7 @@ def _episode(record: dict[str, Any]) -> Episode:
     try:
         parse(goal)
     except UsageProblem as problem:
-        raise _Wrong(problem.message, problem.hint or "a goal expression, see docs/episodes.md") from None
+        raise BadLine(problem.message, problem.hint or "docs/episodes.md tells how goals are written") from None
     return Episode(
         _text(record, "id", 200),
         _text(record, "split", 200),
@@ -207,15 +230,31 @@ def _episode(record: dict[str, Any]) -> Episode:
     )
 
 
+def _slot(slot: str, value: Any) -> None:
+    """Make sure that a slot holds what its name says."""
+    if not slot.isidentifier() or len(slot) > 40:
+        raise BadLine(
+            f"{_shown(slot)} is no name for a slot", "expected a letter, then letters or digits, e.g. object1"
+        )
+    if slot.startswith(("source", "target")):
+        known, expected = RECEPTACLES, "a receptacle, e.g. sofa"
+    elif slot.startswith(("object", "other")):
+        known, expected = CATEGORIES, "a category, e.g. apple"
+    else:
+        known, expected = (*CATEGORIES, *RECEPTACLES), "a category or a receptacle, e.g. apple or sofa"
+    if value not in known:
+        raise BadLine(f"slot '{slot}' is {_shown(value)}", f"expected {expected}")
+
+
 def _placed(value: Any, where: str) -> PlacedObject:
     if not isinstance(value, dict):
-        raise _Wrong(f"{where} is {_shown(value)}", "asset, position, yaw and receptacle")
+        raise BadLine(f"{where} is {_shown(value)}", "expected asset, position, yaw and receptacle")
     asset = _field(value, "asset", "an asset's name", where)
     if not isinstance(asset, str) or asset not in CATEGORY_OF:
-        raise _Wrong(f"{where}: unknown asset {_shown(asset)}", "an asset of the benchmark, e.g. 013_apple")
+        raise BadLine(f"{where}: unknown asset {_shown(asset)}", "expected an asset of the benchmark, e.g. 013_apple")
     receptacle = _field(value, "receptacle", "a receptacle's name", where)
     if not isinstance(receptacle, str) or receptacle not in RECEPTACLES:
-        raise _Wrong(f"{where}: unknown receptacle {_shown(receptacle)}", f"one of {', '.join(RECEPTACLES)}")
+        raise BadLine(f"{where}: unknown receptacle {_shown(receptacle)}", f"expected one of {', '.join(RECEPTACLES)}")
     position = _whole_numbers(value, "position", [(-FARTHEST, FARTHEST)] * 3, where)
     (yaw,) = _whole_numbers({"yaw": [_field(value, "yaw", "millidegrees", where)]}, "yaw", [(-FULL_TURN, FULL_TURN)])
     return PlacedObject(asset, position, yaw, receptacle)
@@ -223,14 +262,14 @@ def _placed(value: Any, where: str) -> PlacedObject:
 
 def _field(record: dict[str, Any], name: str, expected: str, where: str = "") -> Any:
     if name not in record:
-        raise _Wrong(f"{where + ': ' if where else ''}no field '{name}'", f"{name}: {expected}")
+        raise BadLine(f"{where + ': ' if where else ''}no field '{name}'", f"expected {name}: {expected}")
     return record[name]
 
 
 def _text(record: dict[str, Any], name: str, limit: int) -> str:
     value = _field(record, name, "a text")
     if not isinstance(value, str) or not value.strip() or len(value) > limit or not _one_line(value):
-        raise _Wrong(f"{name} is {_shown(value)}", f"one line of text of 1 to {limit} characters")
+        raise BadLine(f"{name} is {_shown(value)}", f"expected one line of text of 1 to {limit} characters")
     return value
 
 
@@ -241,9 +280,9 @@ def _whole_numbers(
     good = isinstance(values, list) and len(values) == len(bounds)
     if not good or not all(type(v) is int and low <= v <= high for v, (low, high) in zip(values, bounds, strict=True)):
         lows, highs = zip(*bounds, strict=True)
-        raise _Wrong(
+        raise BadLine(
             f"{where + ': ' if where else ''}{name} is {_shown(values)}",
-            f"{len(bounds)} whole numbers from {list(lows)} to {list(highs)}",
+            f"expected {len(bounds)} whole numbers from {list(lows)} to {list(highs)}",
         )
     return tuple(values)
 
