@@ -142,7 +142,7 @@ def validate(world: World, sources: Sequence[Source], limit: int = 100) -> Repor
             if report.episodes == before:
                 raise
             report.unreadable += 1
-            checker.tell(source.name, None, None, [problem.message.removeprefix(f"{source.name}, ")])
+            checker.tell(source.name, None, None, [problem.message.removeprefix(source.name).lstrip(",: ")])
     report.seconds = process_time() - begun
     return report
 

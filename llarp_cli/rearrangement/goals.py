@@ -19,6 +19,7 @@ homes at once from facts.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -303,9 +304,13 @@ def _emit(
         return _emit_body(goal, binding, instances, program)
     depth, count = 1, 0
     names = [name for name, _ in goal.inputs]
-    for objects in _bindings([instances.get(category, []) for _, category in goal.inputs]):
-        needed = _emit_body(goal, {**binding, **dict(zip(names, objects, strict=True))}, instances, program)
-        depth = max(depth, count + needed)
+    needed = Counter(category for _, category in goal.inputs)
+    # Too few objects of some category: no binding. Said at once, else the others would be tried in every order.
+    possible = all(len(instances.get(category, [])) >= number for category, number in needed.items())
+    pools = [instances.get(category, []) for _, category in goal.inputs] if possible else [[]]
+    for objects in _bindings(pools):
+        inner = _emit_body(goal, {**binding, **dict(zip(names, objects, strict=True))}, instances, program)
+        depth = max(depth, count + inner)
         count += 1
     program.append((_OR if goal.quantifier == "EXISTS" else _AND, count, 0))
     return depth
