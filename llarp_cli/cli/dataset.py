@@ -66,6 +66,51 @@ def validate(names: tuple[str, ...], train_indices: int | None, seed: int, limit
 
 
 @dataset.command()
+@click.argument("names", nargs=-1, metavar="[SPLIT|GROUP|FILE]...")
+@click.option(
+    "--samples", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="Sentences told."
+)
+@click.option(
+    "--train-indices",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="How many episodes of a training set to look at.",
+)
+@seed_option
+@json_option
+@click.option("--plot", type=OutputFile(".png"), metavar="FILE.png", help="Draw families, plans and receptacles.")
+def show(
+    names: tuple[str, ...], samples: int, train_indices: int, seed: int, json_file: Path | None, plot: Path | None
+) -> None:
+    """Tell what is in splits, files and training sets: families, sentences, plan lengths, receptacles, homes.
+
+    Without names: one line for each split. Plans are shortest ones, made with full knowledge.
+
+    \b
+    llarp dataset show
+    llarp dataset show rephrasing --samples 3
+    llarp dataset show mine.jsonl --json mine.json --plot mine.png
+    """
+    from llarp_cli.dataset.show import overview, page
+    from llarp_cli.dataset.sources import find_sources
+    from llarp_cli.dataset.statistics import statistics_of
+    from llarp_cli.rearrangement.splits import SPLITS
+    from llarp_cli.registry import load
+
+    world = load("environment", "home")
+    sources = find_sources(world, names or tuple(SPLITS), train_indices, seed)
+    every = [statistics_of(world, source, samples) for source in sources]
+    click.echo("\n\n".join(map(page, every)) if names else overview(every))
+    save_json(json_file, {one.name: one.to_json() for one in every})
+    if plot is not None:
+        from llarp_cli.dataset.plot import plot_statistics
+
+        plot_statistics(every, plot)
+
+
+@dataset.command()
 @click.argument("split")
 @click.option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many episodes.")
 @click.option("--seed", type=click.IntRange(min=0), required=True, metavar="S", help="Of the draw.")

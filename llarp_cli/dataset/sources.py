@@ -67,17 +67,26 @@ def training_source(world: World, name: str, count: int, seed: int) -> Source:
     return Source(name, description, count, lambda: ((None, episodes.episode(i)) for i in indices))
 
 
-def find_sources(world: World, names: Sequence[str]) -> list[Source]:
+def find_sources(world: World, names: Sequence[str], train_indices: int | None = None, seed: int = 0) -> list[Source]:
     """The sources that were named, groups replaced by their splits, none twice.
 
     Args:
         names: splits, groups and files. A name with a dot or a slash is a file's.
+        train_indices: a training split stands for so many of its training set; None: for its fixed episodes.
+        seed: of that draw.
 
     Raises:
         UsageProblem: a name is none of these.
     """
-    every = dict.fromkeys(one for name in names for one in GROUPS.get(name, (name,)))
-    return [file_source(Path(name)) if is_file(name) else split_source(world, name) for name in every]
+    sources = []
+    for name in dict.fromkeys(one for typed in names for one in GROUPS.get(typed, (typed,))):
+        if is_file(name):
+            sources.append(file_source(Path(name)))
+        elif SPLITS[name].training and train_indices is not None:
+            sources.append(training_source(world, name, train_indices, seed))
+        else:
+            sources.append(split_source(world, name))
+    return sources
 
 
 def is_file(name: str) -> bool:
