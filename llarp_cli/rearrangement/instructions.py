@@ -3,53 +3,80 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 
-from llarp_cli.errors import unknown
+from llarp_cli.errors import UsageProblem, unknown
 from llarp_cli.rearrangement.draws import Draws
+from llarp_cli.rearrangement.relations import RELATIONS
 from llarp_cli.rearrangement.vocabulary import CATEGORY_OF
-from llarp_cli.rearrangement.wordings import HELD_OUT, SYNONYMS, TRAIN
+from llarp_cli.rearrangement.wordings import HELD_OUT, LOOKS, NEEDS, SYNONYMS, TRAIN
 
 WORDINGS = ("train", "held_out", "synonyms")
 """Which sentences: training ones, held-out ones, or training ones with receptacle names never trained on."""
 
-SLOT = re.compile(r"\{(?:(a|it|on|onto|off) )?(\w+)\}")
+SLOT = re.compile(r"\{(?:(a|count|plural|it|they|its|is|on|onto|off) )?(\w+)\}")
 
 NOUNS = {category: category for category in CATEGORY_OF.values()}
 NOUNS |= {"rubriks cube": "Rubik's cube", "lego": "lego brick"}
 """Category → what it is called in a sentence."""
 
 PLURALS_ONLY = {"scissors": "a pair of scissors"}
+PLURALS = {"knife": "knives", "box": "boxes", "peach": "peaches", "strawberry": "strawberries", "wrench": "wrenches"}
+"""Nouns whose plural does not just end in s."""
+
+_PRONOUNS = {"it": ("it", "them"), "they": ("it", "they"), "its": ("its", "their"), "is": ("is", "are")}
+"""Form → for one, and for what has only a plural."""
+
 INSIDE = {"sink", "fridge", "left drawer", "right drawer", *SYNONYMS["sink"]}
-"""Receptacle names one speaks of as "in", not "on"."""
+INSIDE |= {phrase for relation in RELATIONS.values() if relation.targets == ("sink",) for phrase in relation.phrases}
+"""Names of receptacles one speaks of as "in", not "on"."""
+
+STAND_INS = {"look": "object", "place": "target"}
+"""Slot of a sentence → the slot of the task that it tells of without its name."""
 
 
-def instruction(family: str, slots: Mapping[str, str], wordings: str, draws: Draws) -> tuple[str, str]:
+def instruction(
+    family: str, slots: Mapping[str, str], wordings: str, draws: Draws, relation: str = ""
+) -> tuple[str, str]:
     """A random sentence for a task.
 
     Args:
         family: the instruction family.
-        slots: slot name → category or receptacle.
+        slots: slot name → category or receptacle; the sentence is one of those that use just these.
         wordings: one of WORDINGS.
         draws: where randomness comes from.
+        relation: in the family spatial, the key of `RELATIONS` that tells the target.
 
     Returns:
-        The sentence, and which wording it is ("train-3", "held-out-0").
+        The sentence, and which wording it is: "train-3", "held-out-0". Where the sentence is put together, the
+        parts follow: which description, phrase, need or training sentence, as in "held-out-3-5".
 
     Raises:
-        UsageProblem: wordings or family are not known.
+        UsageProblem: wordings, family, relation or object are not known, or no sentence has these slots.
     """
     if wordings not in WORDINGS:
         raise unknown("wordings", wordings, WORDINGS)
-    table = HELD_OUT if wordings == "held_out" else TRAIN
-    if family not in table:
-        raise unknown("family", family, table)
-    number = draws.below(len(table[family]))
+    table = "HELD_OUT" if wordings == "held_out" else "TRAIN"
+    kind = "held-out" if wordings == "held_out" else "train"
     names = dict(slots)
-    if wordings == "synonyms":
-        names = {slot: draws.choice(SYNONYMS[name]) if name in SYNONYMS else name for slot, name in slots.items()}
-    sentence = fill(table[family][number].sentence, names)
-    return sentence, f"{'held-out' if wordings == 'held_out' else 'train'}-{number}"
+    if family == "context" and wordings == "held_out":
+        needs = _known("need for a", names["object"], NEEDS).sentences
+        number = draws.below(len(needs))
+        return fill(needs[number], names), f"{kind}-{number}"
+    number, sentence = draws.choice(_fitting(table, family, tuple(slots)))
+    part = ""
+    if family == "refer":
+        names["look"], part = _part(_known("look of a", names["object"], LOOKS), draws)
+    elif family == "spatial":
+        names["place"], part = _part(_known("relation", relation, RELATIONS).phrases, draws)
+    elif family == "distraction":
+        request, part = instruction("fetch", {key: slots[key] for key in ("object", "target")}, "train", draws)
+        names["request"], part = request, part.removeprefix("train")
+    elif wordings == "synonyms":
+        names["fridge"] = "fridge"
+        names = {slot: draws.choice(SYNONYMS[name]) if name in SYNONYMS else name for slot, name in names.items()}
+    return fill(sentence, names), f"{kind}-{number}{part}"
 
 
 def fill(sentence: str, slots: Mapping[str, str]) -> str:
@@ -59,7 +86,8 @@ def fill(sentence: str, slots: Mapping[str, str]) -> str:
         sentence: as in `wordings`.
         slots: slot name → category, receptacle, or any other name for one.
     """
-    text = SLOT.sub(lambda slot: _form(slot[1], slots[slot[2]]), sentence)
+    names = {"fridge": "fridge", **slots}
+    text = SLOT.sub(lambda slot: _form(slot[1], names[slot[2]]), sentence)
     return text[0].upper() + text[1:]
 
 
@@ -70,14 +98,54 @@ def with_article(noun: str) -> str:
     return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"
 
 
+@cache
+def _fitting(table: str, family: str, slots: tuple[str, ...]) -> Sequence[tuple[int, str]]:
+    """The wordings of a family that use just these slots, with their numbers."""
+    wordings = {"TRAIN": TRAIN, "HELD_OUT": HELD_OUT}[table]
+    if family not in wordings:
+        raise unknown("family", family, wordings)
+    fitting = [
+        (number, wording.sentence)
+        for number, wording in enumerate(wordings[family])
+        if slots_of(wording.sentence) in (set(slots), set(slots) - {"other"})
+    ]
+    if not fitting:
+        raise UsageProblem(
+            f"no sentence of family '{family}' has slots {', '.join(slots) or '(none)'}", "see `FAMILIES`"
+        )
+    return fitting
+
+
+def slots_of(sentence: str) -> set[str]:
+    """The slots of a task that a wording tells of."""
+    names = {STAND_INS.get(slot[2], slot[2]) for slot in SLOT.finditer(sentence)} - {"fridge"}
+    return names - {"request"} | {"object", "target"} if "request" in names else names
+
+
+def _part(phrases: Sequence[str], draws: Draws) -> tuple[str, str]:
+    number = draws.below(len(phrases))
+    return phrases[number], f"-{number}"
+
+
+def _known(what: str, name: str, table: Mapping):
+    if name not in table:
+        raise unknown(what, name, table)
+    return table[name]
+
+
 def _form(form: str | None, name: str) -> str:
     noun = NOUNS.get(name, name)
+    several = noun in PLURALS_ONLY
     if form is None:
         return noun
     if form == "a":
         return with_article(noun)
-    if form == "it":
-        return "them" if noun in PLURALS_ONLY else "it"
+    if form == "count":
+        return PLURALS_ONLY[noun].removeprefix("a ") if several else noun
+    if form == "plural":
+        return noun if several else PLURALS.get(noun, f"{noun}s")
+    if form in _PRONOUNS:
+        return _PRONOUNS[form][several]
     inside = name in INSIDE
     if form == "off":
         return f"{'out of' if inside else 'off'} the {noun}"
