@@ -13,15 +13,17 @@ from toy_world import ToyWorld
 
 from llarp_cli.errors import UsageProblem
 from llarp_cli.evaluation import evaluate as verb
-from llarp_cli.evaluation.actors import Opened, PlannerActor, PolicyActor, RandomActor
+from llarp_cli.evaluation import rollout
+from llarp_cli.evaluation.actors import Choice, Opened, PlannerActor, PolicyActor, RandomActor
 from llarp_cli.evaluation.evaluate import evaluate, evaluate_policy
 from llarp_cli.evaluation.report import plot_results, table_of
 from llarp_cli.evaluation.results import Outcome, Results, summarize, wilson
 from llarp_cli.evaluation.rollout import roll_out
-from llarp_cli.evaluation.sentences import episode_for, guess_slots
+from llarp_cli.evaluation.sentences import guess_slots, own_episode
 from llarp_cli.rearrangement.episode_files import write_episodes
+from llarp_cli.rearrangement.skills import SKILL_INDEX
 from llarp_cli.rearrangement.splits import split_episodes
-from llarp_cli.rearrangement.vocabulary import CATEGORY_OF
+from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, SURFACES
 
 WORLD = ToyWorld()
 
@@ -272,18 +274,81 @@ def test_what_a_sentence_seems_to_ask(text, guess):
     "text",
     ["wrench from sink to sofa", "wrench onto the sofa", "take the wrench off the sofa", "wrench and mug to the sofa"],
 )
-def test_a_users_sentence_gets_an_episode_in_which_it_can_be_done(in_toy_world, text):
-    episode = episode_for(WORLD, text, 0)
-    assert episode.instruction == text
-    assert "wrench" in {CATEGORY_OF[placed.asset] for placed in episode.arrangement.objects}
+def test_a_users_sentence_gets_a_home_in_which_it_can_be_done(in_toy_world, text):
     told = roll_out("planner", instruction=text)
-    assert told.success
-    assert re.match(r"understood as \w+: object1? = wrench", told.note)
+    assert told.success and told.instruction == text
+    assert re.match(r"understood as \w+: object1? = wrench", told.note) and told.note in told.text()
 
 
-def test_a_sentence_that_says_nothing_known_keeps_the_episodes_goal(in_toy_world):
-    told = roll_out("planner", instruction="make me happy")
-    assert told.instruction == "make me happy"
-    assert split_episodes(WORLD, "rephrasing")[0].instruction in told.note
-    told = roll_out("planner", instruction="apple to the sofa", split="train", index=1)
-    assert split_episodes(WORLD, "train")[1].instruction in told.note
+def test_a_users_sentence_is_tried_in_the_home_of_choice_with_every_category_there(in_toy_world):
+    told = roll_out("planner", instruction="wrench onto the sofa", home="toy-3", arrangement_seed=5)
+    assert told.success and told.home == "toy-3" and "planner in home toy-3" in told.text()
+    assert roll_out("planner", instruction="wrench onto the sofa", home="toy-3", arrangement_seed=5, seed=9) == told
+    episodes = [
+        own_episode(WORLD, text, "toy-3", seed)[0] for text in ("wrench onto the sofa", "jump") for seed in (5, 6)
+    ]
+    for episode in episodes:
+        assert {CATEGORY_OF[placed.asset] for placed in episode.arrangement.objects} == set(CATEGORIES)
+    assert len({episode.arrangement for episode in episodes}) == 4
+
+
+def test_without_a_goal_it_goes_on_until_it_repeats_itself_and_judges_nothing(in_toy_world, monkeypatch, tmp_path):
+    class Stubborn(RandomActor):
+        """Goes to and fro."""
+
+        def act(self, observation, starts):
+            self.turn = (getattr(self, "turn", 0) + 1) % 2
+            return Choice(np.array([SKILL_INDEX["go_to", ("sofa", "sink")[self.turn]]]), np.ones(1))
+
+    monkeypatch.setattr(rollout, "open_actor", lambda source, **_: Opened(Stubborn(0), "stubborn", "stubborn"))
+    told = roll_out("random", instruction="make me happy", video=tmp_path / "out.mp4")
+    # From where it began to the sink, then to the sofa for the third time.
+    assert told.success is None and told.ending == "repeats" and len(told.steps) == 6
+    assert told.text().splitlines()[2] == "no goal is known for this sentence: success is not judged"
+    assert "ended after 6 steps: it repeats itself; success is not judged" in told.text()
+    assert told.to_json()["success"] is None and told.to_json()["ending"] == "repeats"
+
+
+def test_without_a_goal_and_without_repeating_the_limit_ends_it(in_toy_world):
+    told = roll_out("random", instruction="make me happy")
+    assert (told.ending, told.success, len(told.steps)) == ("unknown", None, 32)
+
+
+def test_an_episodes_goal_stays_only_for_its_own_sentence_or_one_that_asks_the_same(in_toy_world):
+    episode = next(e for e in split_episodes(WORLD, "train") if e.family == "fetch")
+    index = split_episodes(WORLD, "train").index(episode)
+    thing, target = episode.slots["object"], episode.slots["target"]
+
+    def told(text: str):
+        return roll_out("random", split="train", index=index, instruction=text)
+
+    assert told(f"  {episode.instruction.upper()} ").note == "success is judged by the episode's goal"
+    assert "by the episode's goal" in told(f"{thing} to the {target}, quick").note
+    assert told("jump").success is None
+    other = next(name for name in CATEGORIES if name not in ("wrench", thing))
+    note = told(f"{other} to the {target} from the {next(name for name in SURFACES if name != target)}").note
+    assert note.startswith(f"understood as move: object = {other}") and note.endswith("not by the episode's own goal")
+    lying = next(
+        placed for placed in episode.arrangement.objects if CATEGORY_OF[placed.asset] not in (thing, "block", "cup")
+    )
+    so_already = told(f"the {CATEGORY_OF[lying.asset]} should be on the {lying.receptacle}")
+    assert so_already.success is None and "so from the start" in so_already.note
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"instruction": "jump"}, "the planner does not read"),
+        ({"home": "toy-1"}, "--home goes with --instruction"),
+        ({"arrangement_seed": 1}, "--arrangement-seed goes with --instruction"),
+        ({"instruction": "jump", "home": "toy-1", "index": 1}, "--home and --split or --episode exclude each other"),
+        ({"instruction": "jump", "home": "nowhere"}, "unknown scene 'nowhere'"),
+        ({"instruction": " \n"}, "--instruction is empty"),
+        ({"instruction": "a" * 1001}, "--instruction has 1001 characters"),
+        ({"instruction": "go\x00"}, "--instruction holds characters that are not text"),
+        ({"instruction": "go\udc80"}, "--instruction holds characters that are not text"),
+    ],
+)
+def test_a_sentence_that_cannot_be_tried_says_why(in_toy_world, arguments, message):
+    with pytest.raises(UsageProblem, match=message):
+        roll_out("planner", **arguments)

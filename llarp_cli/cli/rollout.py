@@ -15,6 +15,13 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
 @click.option("--instruction", metavar="TEXT", help="Your own sentence in place of the episode's.")
 @click.option("--split", metavar="NAME", help="The split of the episode.  [default: rephrasing]")
 @click.option("--episode", type=click.IntRange(min=0), metavar="I", help="Which of the split's episodes, from 0.")
+@click.option("--home", metavar="NAME", help="The home in which to try --instruction: home-17, v3_sc0_staging_00, ...")
+@click.option(
+    "--arrangement-seed",
+    type=click.IntRange(min=0),
+    metavar="S",
+    help="Of what stands where in it.  [default: --seed's]",
+)
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of sampled actions."
 )
@@ -26,6 +33,8 @@ def rollout(
     instruction: str | None,
     split: str | None,
     episode: int | None,
+    home: str | None,
+    arrangement_seed: int | None,
     seed: int,
     deterministic: bool,
     json_file: Path | None,
@@ -37,7 +46,7 @@ def rollout(
 
     \b
     llarp rollout --video out.mp4
-    llarp rollout --video out.mp4 --instruction "bring the apple to the sofa" --split train --episode 3
+    llarp rollout --video out.mp4 --instruction "bring the apple to the sofa" --home home-17
     """
     from llarp_cli.evaluation.rollout import roll_out
     from llarp_cli.runs import resolve_policy
@@ -48,6 +57,8 @@ def rollout(
         instruction=instruction,
         split=split,
         index=episode,
+        home=home,
+        arrangement_seed=arrangement_seed,
         seed=seed,
         deterministic=deterministic,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,15 +12,29 @@ import numpy as np
 from llarp_cli import registry
 from llarp_cli.errors import UsageProblem
 from llarp_cli.evaluation.actors import Opened, open_actor
-from llarp_cli.evaluation.sentences import episode_for, with_sentence
+from llarp_cli.evaluation.sentences import OWN, checked, knows_goal, own_episode, with_sentence
 from llarp_cli.evaluation.video import Film
-from llarp_cli.rearrangement.environment import MAX_LETTERS, MAX_STEPS, RearrangementVectorEnv
+from llarp_cli.rearrangement.environment import MAX_STEPS, RearrangementVectorEnv
 from llarp_cli.rearrangement.episodes import Episode
-from llarp_cli.rearrangement.simulator import World
+from llarp_cli.rearrangement.simulator import Simulator, World
 from llarp_cli.rearrangement.skills import SKILLS
 from llarp_cli.rearrangement.splits import EpisodeList, split_episodes
 
 DEFAULT_SPLIT = "rephrasing"
+
+NEED_A_GOAL = ("planner", "searcher")
+"""Actors that do not read the sentence."""
+
+REPEATED = 3
+"""Where no goal is known, a policy that does the same in the same situation so often has come to an end."""
+
+ENDINGS = {
+    "success": "success after {steps}, return {total:.2f}",
+    "limit": "no success after {steps}, return {total:.2f}",
+    "unknown": "ended after {steps}, the limit; success is not judged",
+    "repeats": "ended after {steps}: it repeats itself; success is not judged",
+}
+"""How an episode ended → how the screen puts it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,9 @@ class Told:
     """An episode as it went.
 
     Attributes:
+        home: the scene's name.
         note: what success means where the sentence is the user's own; "" otherwise.
+        ending: a key of ENDINGS.
         video: the film, None where none was made.
     """
 
@@ -52,11 +69,17 @@ class Told:
     episode: str
     split: str
     family: str
+    home: str
     instruction: str
     note: str
     steps: tuple[Step, ...]
-    success: bool
+    ending: str
     video: str | None
+
+    @property
+    def success(self) -> bool | None:
+        """Whether the goal was reached; None where none is known."""
+        return {"success": True, "limit": False}.get(self.ending)
 
     @property
     def total_reward(self) -> float:
@@ -64,22 +87,26 @@ class Told:
 
     def text(self) -> str:
         """For the terminal."""
-        lines = [f"{self.policy} in episode {self.episode} ({self.split}, {self.family})", f'"{self.instruction}"']
+        kind = self.split if self.family == OWN else f"{self.split}, {self.family}"
+        where = f"home {self.home}" if self.split == OWN else f"episode {self.episode} ({kind})"
+        lines = [f"{self.policy} in {where}", f'"{self.instruction}"']
         if self.note:
             lines.append(self.note)
         width = max(len(step.skill) for step in self.steps)
         for number, step in enumerate(self.steps, 1):
-            told = f"{number:>3}  {step.skill:<{width}}  {step.probability:>6.1%}  {step.reward:+.2f}"
+            told = f"{number:>3}  {step.skill:<{width}}  {step.probability:>6.1%}"
+            if self.success is not None:
+                told += f"  {step.reward:+.2f}"
             lines.append(told if step.possible else f"{told}  not possible here")
-        end = "success" if self.success else "no success"
-        lines.append(f"{end} after {len(self.steps)} steps, return {self.total_reward:.2f}")
+        steps = f"{len(self.steps)} step{'s' * (len(self.steps) != 1)}"
+        lines.append(ENDINGS[self.ending].format(steps=steps, total=self.total_reward))
         if self.video is not None:
             lines.append(f"film: {self.video}")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """As `llarp rollout --json` writes it."""
-        return {**asdict(self), "return": self.total_reward}
+        return {**asdict(self), "success": self.success, "return": self.total_reward}
 
 
 def roll_out(
@@ -89,6 +116,8 @@ def roll_out(
     instruction: str | None = None,
     split: str | None = None,
     index: int | None = None,
+    home: str | None = None,
+    arrangement_seed: int | None = None,
     seed: int = 0,
     deterministic: bool = False,
 ) -> Told:
@@ -97,43 +126,60 @@ def roll_out(
     Args:
         source: what `runs.resolve_policy` found.
         video: where to film it.
-        instruction: the user's own sentence. Without a split and an index, an episode is made in which what it
-            seems to ask for can be done; else that episode's goal stays.
+        instruction: the user's own sentence. Without a split and an index it is tried in a home arranged for it.
         split, index: which episode; left out, the first that the policy's recipe trains.
+        home: the scene in which to try the sentence; left out, one of the unseen ones.
+        arrangement_seed: of that choice and of what stands where in it; left out, `seed`.
         seed: of sampled actions and of where objects are put down.
         deterministic: take the likeliest skill.
 
     Raises:
-        UsageProblem: no such policy, split or episode; the film cannot be written.
+        UsageProblem: no such policy, split, episode or home; or the planners are given a sentence without a goal.
     """
-    if instruction is not None and not instruction.strip():
-        raise UsageProblem("--instruction is empty", "write what is to be done")
-    if instruction is not None and len(instruction) > MAX_LETTERS:
-        raise UsageProblem(f"--instruction has {len(instruction)} characters", f"write at most {MAX_LETTERS}")
+    if instruction is not None:
+        instruction = checked(instruction, "--instruction")
+    own = instruction is not None and split is None and index is None
+    if home is not None or arrangement_seed is not None:
+        flag = "--arrangement-seed" if home is None else "--home"
+        if instruction is None:
+            raise UsageProblem(f"{flag} goes with --instruction", 'write what is to be done there: --instruction "..."')
+        if not own:
+            raise UsageProblem(f"{flag} and --split or --episode exclude each other", "an episode has its own home")
     opened = open_actor(source, seed=seed, deterministic=deterministic)
     world = registry.load("environment", opened.environment)
-    episode, note = _choose(world, opened, instruction, split, index, seed)
-    steps, success = play(opened, world, episode, seed=seed, film_to=video)
+    if own:
+        episode, note = own_episode(world, instruction, home, seed if arrangement_seed is None else arrangement_seed)
+    else:
+        episode, note = _choose(world, opened, split, index), ""
+        if instruction is not None:
+            episode, note = with_sentence(world, episode, instruction)
+    if not knows_goal(episode) and source in NEED_A_GOAL:
+        raise UsageProblem(
+            f"the {source} does not read: it needs a goal, and none is known for this sentence",
+            "name an object and where to bring it, or give a trained policy",
+        )
+    steps, ending = play(opened, world, episode, seed=seed, film_to=video)
     return Told(
         policy=opened.name,
         episode=episode.id,
         split=episode.split,
         family=episode.family,
+        home=episode.arrangement.scene,
         instruction=episode.instruction,
         note=note,
         steps=steps,
-        success=success,
+        ending=ending,
         video=None if video is None else str(video),
     )
 
 
 def play(
     opened: Opened, world: World, episode: Episode, *, seed: int, film_to: Path | None
-) -> tuple[tuple[Step, ...], bool]:
+) -> tuple[tuple[Step, ...], str]:
     """Run one episode, filming it where asked.
 
     Returns:
-        Its steps, and whether its goal was reached.
+        Its steps, and how it ended: a key of ENDINGS.
     """
     actor = opened.actor
     environment = RearrangementVectorEnv(
@@ -143,13 +189,17 @@ def play(
     actor.reset(environment)
     film = None if film_to is None else Film(environment.simulator, episode.instruction, MAX_STEPS, opened.label)
     steps: list[Step] = []
-    success = False
+    met: Counter[tuple[bytes, int]] = Counter()
+    judged = knows_goal(episode)
+    ending = "limit" if judged else "unknown"
     starts = np.ones(1, bool)
-    while environment.active[0]:
+    while environment.active[0] and ending != "repeats":
+        before = situation(environment.simulator)
         choice = actor.act(observation, starts)
         observation, reward, terminations, _, infos = environment.step(choice.actions)
         starts = np.zeros(1, bool)
-        success = bool(terminations[0])
+        if terminations[0]:
+            ending = "success"
         step = Step(
             skill=str(SKILLS[choice.actions[0]]),
             probability=float(choice.probabilities[0]),
@@ -159,31 +209,28 @@ def play(
         steps.append(step)
         if film is not None:
             film.add(step.skill, step.probability, step.possible, step.reward)
+        met[before, int(choice.actions[0])] += 1
+        if not judged and met[before, int(choice.actions[0])] == REPEATED:
+            ending = "repeats"
     if film is not None:
-        film.end(success)
+        if judged:
+            film.end(ending == "success")
         film.write(film_to)
     environment.close()
-    return tuple(steps), success
+    return tuple(steps), ending
 
 
-def _choose(
-    world: World, opened: Opened, instruction: str | None, split: str | None, index: int | None, seed: int
-) -> tuple[Episode, str]:
-    """The episode, and what success in it means where its sentence is the user's own."""
-    if instruction is not None and split is None and index is None:
-        made = episode_for(world, instruction, seed)
-        if made is not None:
-            slots = ", ".join(f"{name} = {value}" for name, value in made.slots.items())
-            return made, f"understood as {made.family}: {slots}; success is judged by that"
+def situation(simulator: Simulator) -> bytes:
+    """Home 0 as it is: where everything stands, what is held and what is open."""
+    parts = (simulator.robot[0], simulator.positions[0], simulator.joints[0], simulator.held[:1])
+    return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+
+
+def _choose(world: World, opened: Opened, split: str | None, index: int | None) -> Episode:
     split = split or DEFAULT_SPLIT
     episodes = split_episodes(world, split)
     if index is None:
-        episode = next((e for e in episodes if not opened.families or e.family in opened.families), episodes[0])
-    elif index < len(episodes):
-        episode = episodes[index]
-    else:
+        return next((e for e in episodes if not opened.families or e.family in opened.families), episodes[0])
+    if index >= len(episodes):
         raise UsageProblem(f"split '{split}' has no episode {index}", f"--episode goes from 0 to {len(episodes) - 1}")
-    if instruction is None:
-        return episode, ""
-    note = f'success is judged by the goal of the episode\'s own sentence: "{episode.instruction}"'
-    return with_sentence(episode, instruction), note
+    return episodes[index]

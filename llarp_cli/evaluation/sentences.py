@@ -1,4 +1,4 @@
-"""A user's own sentence: what it seems to ask for, and an episode in which that can be done.
+"""A user's own sentence: what it seems to ask for, a home in which to try it, and when it has been carried out.
 
 Only names are looked for, by the words the benchmark uses; a policy reads the whole sentence.
 """
@@ -6,14 +6,22 @@ Only names are looked for, by the words the benchmark uses; a policy reads the w
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
+
+from llarp_cli.errors import UsageProblem
 from llarp_cli.rearrangement.arrangements import arrange
 from llarp_cli.rearrangement.draws import Draws
+from llarp_cli.rearrangement.environment import MAX_LETTERS
 from llarp_cli.rearrangement.episodes import Episode, Task
+from llarp_cli.rearrangement.facts import Facts
+from llarp_cli.rearrangement.goals import CompiledGoals, parse
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.splits import OBJECTS
-from llarp_cli.rearrangement.tasks import FAMILIES
+from llarp_cli.rearrangement.tasks import FAMILIES, Asked
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, SURFACES
 
 AWAY = r"(?:from|off|out of)\s+(?:\w+\s+)?"
@@ -21,6 +29,35 @@ AWAY = r"(?:from|off|out of)\s+(?:\w+\s+)?"
 
 DRAWS = 5000
 """Tasks drawn at most; the rarest that can be asked for is one in 84."""
+
+NO_GOAL: dict[str, Any] = {
+    "expr_type": "AND",
+    "sub_exprs": ["not_holding()", {"expr_type": "NOR", "sub_exprs": ["not_holding()"]}],
+}
+"""The goal of an episode of which nobody can say when it is done: never true."""
+
+OWN = "own sentence"
+"""The split, and where no goal is known the family, of an episode made for a sentence."""
+
+
+def checked(text: str, flag: str) -> str:
+    """A sentence as it may be an instruction.
+
+    Args:
+        text: as typed.
+        flag: where, e.g. "--instruction".
+
+    Raises:
+        UsageProblem: it is empty, too long, or not text.
+    """
+    text = " ".join(text.split())
+    if not text:
+        raise UsageProblem(f"{flag} is empty", "write what is to be done")
+    if len(text) > MAX_LETTERS:
+        raise UsageProblem(f"{flag} has {len(text)} characters", f"write at most {MAX_LETTERS}")
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+        raise UsageProblem(f"{flag} holds characters that are not text", "write it in letters, digits and signs")
+    return text
 
 
 def guess_slots(text: str) -> tuple[str, dict[str, str]] | None:
@@ -44,37 +81,108 @@ def guess_slots(text: str) -> tuple[str, dict[str, str]] | None:
     return None
 
 
-def episode_for(world: World, text: str, seed: int) -> Episode | None:
-    """An episode in an unseen home in which a sentence's task, as guessed, can be done.
-
-    Args:
-        world: where.
-        text: becomes the instruction.
-        seed: of the home and of what stands where.
-
-    Returns:
-        None where the sentence does not say.
-    """
+def understand(text: str) -> tuple[str, Asked] | None:
+    """The family and the task that a sentence seems to mean, with its goal; None where it does not say."""
     guess = guess_slots(text)
     if guess is None:
         return None
     family, slots = guess
     objects = [value for name, value in slots.items() if name.startswith("object")]
-    homes = world.test_scenes()
-    home = homes[seed % len(homes)]
     for i in range(DRAWS):
-        draws = Draws("own sentence", seed, i)
-        asked = FAMILIES[family].make(objects, draws)
+        asked = FAMILIES[family].make(objects, Draws("understood", i))
         if asked.slots == slots:
-            task = Task(family, slots, text, "own", asked.required, asked.goal, unique=asked.unique)
-            arrangement = arrange(task, world.scene(home), world.sizes, OBJECTS, draws)
-            return Episode(f"own-{seed}", "own sentence", family, text, slots, asked.goal, arrangement)
+            return family, asked
     return None
 
 
-def with_sentence(episode: Episode, text: str) -> Episode:
-    """An episode told in other words; its goal stays."""
-    return replace(episode, instruction=text)
+def own_episode(world: World, text: str, home: str | None = None, seed: int = 0) -> tuple[Episode, str]:
+    """A home in which to try a sentence: one object of every category, what the sentence names in view somewhere.
+
+    Args:
+        world: where.
+        text: becomes the instruction; "" asks nothing.
+        home: a scene's name; None takes one of the unseen homes, by the seed.
+        seed: of what stands where.
+
+    Returns:
+        The episode, and what success in it means.
+
+    Raises:
+        UsageProblem: there is no such home.
+        LlarpError: it has no room for the objects.
+    """
+    home = home or own_home(world, seed)
+    scene = world.scene(home)
+    understood = understand(text)
+    if understood is None:
+        task = Task(OWN, {}, text, "own", (), NO_GOAL)
+        note = _no_goal() if text else ""
+    else:
+        family, asked = understood
+        task = Task(family, asked.slots, text, "own", asked.required, asked.goal, unique=asked.unique)
+        note = _understood_as(family, asked.slots)
+    arrangement = arrange(task, scene, world.sizes, OBJECTS, Draws(OWN, home, seed))
+    return Episode(f"{home}-{seed}", OWN, task.family, text, task.slots, task.goal, arrangement), note
+
+
+def own_home(world: World, seed: int) -> str:
+    """One of the unseen homes."""
+    homes = world.test_scenes()
+    return homes[seed % len(homes)]
+
+
+def with_sentence(world: World, episode: Episode, text: str) -> tuple[Episode, str]:
+    """An episode told in other words, and what success means then.
+
+    Its goal stays where the sentence is its own, or seems to ask for the same; else the goal is what the sentence
+    seems to ask for, if anything.
+    """
+    if plain(text) == plain(episode.instruction):
+        return episode, "success is judged by the episode's goal" if knows_goal(episode) else ""
+    understood = understand(text)
+    if understood is None:
+        retold = replace(episode, instruction=text, family=OWN, slots={}, goal=NO_GOAL)
+        return retold, _no_goal()
+    family, asked = understood
+    if (family, asked.slots) == (episode.family, episode.slots):
+        note = "it seems to ask what the episode's own sentence asks; success is judged by the episode's goal"
+        return replace(episode, instruction=text), note
+    retold = replace(episode, instruction=text, family=family, slots=asked.slots, goal=asked.goal)
+    if reached_at_start(world, retold):
+        retold = replace(retold, family=OWN, slots={}, goal=NO_GOAL)
+        return retold, "what it seems to ask is so from the start: success is not judged"
+    return retold, f"{_understood_as(family, asked.slots)}, not by the episode's own goal"
+
+
+def reached_at_start(world: World, episode: Episode) -> bool:
+    """Whether there is nothing left to do."""
+    simulator = world.simulator(1, len(episode.arrangement.objects))
+    simulator.reset(0, episode.arrangement)
+    facts, goals, home = Facts(simulator), CompiledGoals(1), np.zeros(1, np.intp)
+    facts.refresh(home, home)
+    goals.set(0, parse(episode.goal), simulator.categories[0])
+    reached = bool(goals.evaluate(facts)[0])
+    simulator.close()
+    return reached
+
+
+def knows_goal(episode: Episode) -> bool:
+    """Whether anybody can say when an episode is done."""
+    return episode.goal != NO_GOAL
+
+
+def plain(text: str) -> str:
+    """A sentence without what makes no difference: case, spaces, the full stop."""
+    return " ".join(text.split()).rstrip(".!").casefold()
+
+
+def _understood_as(family: str, slots: dict[str, str]) -> str:
+    told = ", ".join(f"{name} = {value}" for name, value in slots.items())
+    return f"understood as {family}: {told}; success is judged by that"
+
+
+def _no_goal() -> str:
+    return "no goal is known for this sentence: success is not judged"
 
 
 def _mentioned(names: tuple[str, ...], text: str) -> list[str]:
