@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from llarp_cli.evaluation.results import Results, summarize
+from llarp_cli.rearrangement.splits import GROUPS
 
 HEADER = ("split", "family", "episodes", "success", "95% interval", "return", "length", "invalid skills")
 
 
+_ORDER = ("", "paraphrastic", "behavior")
+_COLOURS = {"": "#4878a8", "paraphrastic": "#5a9e6f", "behavior": "#c77f3b"}
+
+
 def table_of(results: Results) -> str:
-    """A Markdown table: a row per split, one per family below it where there are several, and the total."""
+    """A Markdown table: a row per split, one per family below it where there are several, groups, and the total."""
     rows: list[tuple[str, ...]] = []
     for name, outcomes in results.splits.items():
         summary = summarize(outcomes)
@@ -20,6 +25,7 @@ def table_of(results: Results) -> str:
         if len(summary["families"]) > 1:
             for family in summary["families"]:
                 rows.append(_row("", family, summarize([o for o in outcomes if o.family == family])))
+    rows += [_row(f"{name} ({len(GROUPS[name])} splits)", "", summarize(all_)) for name, all_ in results.groups.items()]
     if len(results.splits) > 1:
         rows.append(_row("total", "", summarize(results.outcomes)))
     widths = [max(len(row[i]) for row in [HEADER, *rows]) for i in range(len(HEADER))]
@@ -57,31 +63,42 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def plot_results(results: Results, path: Path) -> None:
-    """Success by split as bars with their 95% intervals.
+    """Success by split as bars with their 95% intervals; splits of one group stand together, in one colour.
 
     Args:
         path: a .png file, replaced whole.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
+    groups = {name: group for group in ("paraphrastic", "behavior") for name in GROUPS[group]}
     summaries = {name: summarize(outcomes) for name, outcomes in results.splits.items()}
-    names, rates = list(summaries), [summary["success"] for summary in summaries.values()]
+    names = sorted(summaries, key=lambda name: _ORDER.index(groups.get(name, "")))
+    places = [i + 0.6 * _ORDER.index(groups.get(name, "")) for i, name in enumerate(names)]
+    rates = [summaries[name]["success"] for name in names]
+    lows, highs = zip(*(summaries[name]["interval"] for name in names), strict=True)
+    below = [rate - low for rate, low in zip(rates, lows, strict=True)]
+    above = [high - rate for rate, high in zip(rates, highs, strict=True)]
+
     figure = Figure(figsize=(2.5 + 1.1 * len(names), 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    below = [rate - summary["interval"][0] for rate, summary in zip(rates, summaries.values(), strict=True)]
-    above = [summary["interval"][1] - rate for rate, summary in zip(rates, summaries.values(), strict=True)]
-    axes.bar(range(len(names)), rates, yerr=[below, above], capsize=6, color="#4878a8", ecolor="#333333", width=0.6)
-    for i, summary in enumerate(summaries.values()):
-        text = f"{summary['success']:.0%}  (n={summary['episodes']})"
-        axes.text(i, summary["interval"][1] + 0.03, text, ha="center", fontsize=9)
-    axes.set_xticks(range(len(names)), [name.replace("_", "\n") for name in names])
+    colours = [_COLOURS[groups.get(name, "")] for name in names]
+    axes.bar(places, rates, yerr=[below, above], capsize=6, color=colours, ecolor="#333333", width=0.6)
+    for place, high, name in zip(places, highs, names, strict=True):
+        text = f"{summaries[name]['success']:.0%}  (n={summaries[name]['episodes']})"
+        axes.text(place, high + 0.03, text, ha="center", fontsize=9)
+    axes.set_xticks(places, [name.replace("_", "\n") for name in names])
     axes.set_ylim(0, 1.12)
     axes.set_ylabel("success (95% interval)")
     axes.set_title(f"{results.backbone or results.policy}", fontsize=11)
     axes.grid(axis="y", alpha=0.25)
     axes.set_axisbelow(True)
+    shown = [group for group in _ORDER[1:] if group in {groups.get(name) for name in names}]
+    if shown:
+        marks = [Patch(color=_COLOURS[group], label=f"{group} generalization") for group in shown]
+        figure.legend(handles=marks, loc="outside upper right", ncols=len(marks), frameon=False)
     temporary = path.with_name(f".{path.name}.tmp")
     figure.savefig(temporary, format="png", dpi=120)
     os.replace(temporary, path)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from llarp_cli.rearrangement.splits import GROUPS
+
 Z95 = 1.959963984540054
 """Standard normal quantile of a two-sided 95% interval."""
 
@@ -56,6 +58,16 @@ class Results:
         names = dict.fromkeys(outcome.split for outcome in self.outcomes)
         return {name: tuple(o for o in self.outcomes if o.split == name) for name in names}
 
+    @property
+    def groups(self) -> dict[str, tuple[Outcome, ...]]:
+        """Outcomes by group of splits (`splits.GROUPS`), where all of a group's splits were run."""
+        splits = self.splits
+        return {
+            group: tuple(outcome for name in names for outcome in splits[name])
+            for group, names in GROUPS.items()
+            if all(name in splits for name in names)
+        }
+
     def to_json(self) -> dict[str, Any]:
         """As `llarp eval --json` writes it: success rates are fractions; return, length and invalid_skills
         are means per episode; interval is Wilson's, 95%."""
@@ -64,6 +76,7 @@ class Results:
             "backbone": self.backbone,
             "seed": self.seed,
             "splits": {name: summarize(outcomes) for name, outcomes in self.splits.items()},
+            "groups": {name: summarize(outcomes) for name, outcomes in self.groups.items()},
             "total": summarize(self.outcomes),
         }
 

@@ -29,6 +29,8 @@ SECOND_INSTANCES = ("block", "cup")
 """With 35 objects, a home has one object of every category and a second one of these."""
 
 _SCALE = 1_000_000
+_ATTEMPTS = 20
+"""Arrangements begun anew before a scene is called too crowded."""
 _SPOTS = 8
 """Spots tried on one surface before another is tried."""
 _SQUEEZED = (100, 100, 100, 90, 80, 70, 60, 50, 40)
@@ -135,17 +137,13 @@ def arrange(task: Task, scene: Scene, sizes: Mapping[str, AssetSize], objects: i
             f"tasks.objects is {objects}, but a task of '{task.family}' needs {len(task.required)} objects",
             f"set tasks.objects to {len(task.required)} or more",
         )
-    stands = scene.stands.tolist()
-    tops = [
-        _Top(name, row, stands[_FIRST_RECEPTACLE + RECEPTACLES.index(name)])
-        for name, row in zip(SURFACES, scene.surfaces.tolist(), strict=True)
-    ]
-    for required in task.required:
-        asset = draws.choice(ASSETS[required.category])
-        _stand(asset, sizes[asset], _allowed(required, tops), True, scene, draws)
-    clutter = [draws.choice(ASSETS[category]) for category in _clutter(task, objects - len(task.required), draws)]
-    for asset in sorted(clutter, key=lambda asset: -sizes[asset].radius):  # the large ones while there is room
-        _stand(asset, sizes[asset], tops, False, scene, draws)
+    for attempt in range(_ATTEMPTS):
+        tops = _tops(scene)
+        crowded = _stand_all(task, tops, sizes, objects, draws)
+        if crowded is None:
+            break
+        if attempt == _ATTEMPTS - 1:
+            raise LlarpError(f"no room for {crowded} in scene {scene.name}", "ask for fewer objects")
     standing = sorted(
         (one.asset, one.x, top.height + sizes[one.asset].rest_height, one.z, top.name)
         for top in tops
@@ -155,6 +153,31 @@ def arrange(task: Task, scene: Scene, sizes: Mapping[str, AssetSize], objects: i
     x, z = draws.choice(_starts(task, scene, tops))
     joints = tuple(round(task.joints.get(name, 0.0) * 1000) for name in JOINTS)
     return Arrangement(scene.name, placed, joints, (x, z, draws.below(FULL_TURN)))
+
+
+def _tops(scene: Scene) -> list[_Top]:
+    """The scene's surfaces, empty."""
+    stands = scene.stands.tolist()
+    return [
+        _Top(name, row, stands[_FIRST_RECEPTACLE + RECEPTACLES.index(name)])
+        for name, row in zip(SURFACES, scene.surfaces.tolist(), strict=True)
+    ]
+
+
+def _stand_all(
+    task: Task, tops: Sequence[_Top], sizes: Mapping[str, AssetSize], objects: int, draws: Draws
+) -> str | None:
+    """Stand the task's objects and then the clutter on empty surfaces; what found no room where, or None."""
+    for required in task.required:
+        asset = draws.choice(ASSETS[required.category])
+        allowed = _allowed(required, tops)
+        if not _stand(asset, sizes[asset], allowed, True, draws):
+            return f"{asset} on {', '.join(top.name for top in allowed)}"
+    clutter = [draws.choice(ASSETS[category]) for category in _clutter(task, objects - len(task.required), draws)]
+    for asset in sorted(clutter, key=lambda asset: -sizes[asset].radius):  # the large ones while there is room
+        if not _stand(asset, sizes[asset], tops, False, draws):
+            return f"{asset} on any surface"
+    return None
 
 
 def _allowed(required: Required, tops: Sequence[_Top]) -> list[_Top]:
@@ -175,9 +198,7 @@ def _starts(task: Task, scene: Scene, tops: Sequence[_Top]) -> list[list[int]]:
     boxes = [scene.boxes[RECEPTACLES.index(name)].tolist() for slot, name in task.slots.items() if "target" in slot]
     avoided = [(x, z, TARGET_REACH) for x, _, z, *_ in boxes]
     avoided += [(one.x, one.z, OBJECT_REACH) for top in tops for one in top.standing if one.needed]
-    far = [
-        (x, z) for x, z in starts if all((x - at) ** 2 + (z - by) ** 2 > reach * reach for at, by, reach in avoided)
-    ]
+    far = [(x, z) for x, z in starts if all((x - at) ** 2 + (z - by) ** 2 > reach * reach for at, by, reach in avoided)]
     if not far:
         raise LlarpError(f"the robot cannot start out of reach of what '{task.instruction}' asks for in {scene.name}")
     return far
@@ -195,16 +216,15 @@ def _clutter(task: Task, count: int, draws: Draws) -> list[str]:
     return chosen
 
 
-def _stand(asset: str, size: AssetSize, tops: Sequence[_Top], needed: bool, scene: Scene, draws: Draws) -> None:
-    """Stand an object on one of the surfaces, each equally likely as long as it has room."""
+def _stand(asset: str, size: AssetSize, tops: Sequence[_Top], needed: bool, draws: Draws) -> bool:
+    """Stand an object on one of the surfaces, each equally likely as long as it has room; false if none has."""
     for percent in _SQUEEZED:
         radius = size.radius * percent // 100
         untried = list(tops)
         while untried:
             if untried.pop(draws.below(len(untried))).place(asset, radius, size.height, needed, draws):
-                return
-    names = ", ".join(top.name for top in tops)
-    raise LlarpError(f"no room for {asset} on {names} in scene {scene.name}", "ask for fewer objects")
+                return True
+    return False
 
 
 def _moved(origin: int, scaled: int) -> int:

@@ -2,24 +2,31 @@
 
 A training set has no end and is never stored: episode i is made from (split, seed, i). An evaluation split is
 100 fixed episodes; for the home they ship with the package, elsewhere they are made anew, always the same.
+
+Names follow the paper (Szot et al. 2024, section 5.1): "multiple_rearrangements" asks for three objects,
+"multiple_objects" for every object of a kind.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import resources
 
 from llarp_cli.config import TaskOptions
-from llarp_cli.errors import UsageProblem, unknown
+from llarp_cli.errors import LlarpError, UsageProblem, unknown
 from llarp_cli.rearrangement.arrangements import arrange
 from llarp_cli.rearrangement.draws import Draws
 from llarp_cli.rearrangement.episode_files import read_episodes
 from llarp_cli.rearrangement.episodes import Episode, Task
+from llarp_cli.rearrangement.relations import answer
 from llarp_cli.rearrangement.simulator import World
-from llarp_cli.rearrangement.tasks import FAMILIES, make_task
+from llarp_cli.rearrangement.tasks import FAMILIES, TRAINED, by_weight, make_task
+from llarp_cli.rearrangement.vocabulary import HELD_OUT_CATEGORIES, TRAIN_CATEGORIES
 
 SPLIT_SIZE = 100
 """Episodes of an evaluation split."""
@@ -29,6 +36,8 @@ FIRST_HOMES = 100
 """The evaluation split "train" stays within this many training homes, so that every run has seen them."""
 UNSEEN_HOMES = 1_000_000_000
 """Training homes from this index on are never trained in."""
+AHEAD = 32
+"""Training episodes made before they are needed."""
 
 
 @dataclass(frozen=True)
@@ -37,35 +46,52 @@ class Split:
 
     Attributes:
         description: one line.
-        families: in the order in which they take turns.
+        families: which it draws from, each by its weight.
         wordings: as for `make_task`.
         homes: "train", "unseen" (procedural like those, never trained in) or "test".
         training: whether one may train on it.
+        categories: tasks name only these; empty for all that a family names.
     """
 
     description: str
     families: tuple[str, ...]
     wordings: str
-    homes: str
+    homes: str = "test"
     training: bool = False
+    categories: tuple[str, ...] = ()
 
-
-_TRAINED = ("move", "fetch", "put_away", "two_objects")
 
 SPLITS: dict[str, Split] = {
-    "train": Split("training homes and sentences, episodes never trained on", _TRAINED, "train", "train", True),
-    "train_validation": Split("homes like the training ones, never trained in", _TRAINED, "train", "unseen"),
-    "new_scenes": Split("unseen homes", _TRAINED, "train", "test"),
-    "rephrasing": Split("unseen homes, held-out sentences", _TRAINED, "held_out", "test"),
-    "synonyms": Split("unseen homes, surfaces by names never trained on", _TRAINED, "synonyms", "test"),
+    "train": Split("training homes and sentences, episodes never trained on", TRAINED, "train", "train", True),
+    "train_strict": Split(
+        "as train, held-out objects never named", TRAINED, "train", "train", True, categories=TRAIN_CATEGORIES
+    ),
+    "train_validation": Split("homes like the training ones, never trained in", TRAINED, "train", "unseen"),
+    "new_scenes": Split("unseen homes", TRAINED, "train"),
+    "rephrasing": Split("held-out sentences", TRAINED, "held_out"),
+    "referring_expressions": Split("objects described by their look, not named", ("refer",), "held_out"),
+    "spatial_relationships": Split("surfaces given by where they stand", ("spatial",), "held_out"),
+    "context": Split("a need described, not an object", ("context",), "held_out"),
+    "irrelevant_text": Split("a request beside words that do not matter", ("distraction",), "held_out"),
+    "multiple_rearrangements": Split("three objects to three surfaces", ("three_objects",), "held_out"),
+    "novel_objects": Split(
+        "objects never brought in training", ("move", "fetch"), "train", categories=HELD_OUT_CATEGORIES
+    ),
+    "multiple_objects": Split("every object of a kind", ("all_of_kind", "all_from"), "held_out"),
+    "conditional_instructions": Split("what to do depends on the fridge door", ("if_fridge",), "held_out"),
+    "synonyms": Split("surfaces by names never trained on", TRAINED, "synonyms"),
 }
-"""Name → split, in the order of every table."""
+"""Name → split, in the order of every table. All but the first three take place in unseen homes."""
+
+_PARAPHRASTIC = ("rephrasing", "referring_expressions", "spatial_relationships", "context", "irrelevant_text")
+_BEHAVIOR = ("multiple_rearrangements", "novel_objects", "multiple_objects", "conditional_instructions")
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "paraphrastic": ("rephrasing",),
-    "all": ("new_scenes", "rephrasing"),
+    "paraphrastic": _PARAPHRASTIC,
+    "behavior": _BEHAVIOR,
+    "all": ("new_scenes", *_PARAPHRASTIC, *_BEHAVIOR),
 }
-"""Name → the splits it stands for, as in the paper."""
+"""Name → the splits it stands for, as in the paper; "all" are its ten, a thousand episodes."""
 
 
 def find_split(name: str) -> Split:
@@ -96,11 +122,13 @@ def training_task(
     Raises:
         UsageProblem: split, family or categories will not do.
     """
-    return _training_task(split, _training_families(split, families), categories, Draws("train", split, seed, index))
+    return _training_task(split, _round(split, families), categories, Draws("train", split, seed, index))
 
 
 class TrainingEpisodes:
     """The training episodes of a process, one after the other, without end.
+
+    The next few are made ahead of need, in a thread of their own.
 
     Args:
         world: where they take place.
@@ -118,23 +146,42 @@ class TrainingEpisodes:
 
     def __init__(self, world: World, tasks: TaskOptions, seed: int, start: int = 0, stride: int = 1):
         self._world, self._tasks, self._seed, self._stride = world, tasks, seed, stride
-        self._families = _training_families(tasks.split, tasks.families)
-        self.position = start
+        self._families = _round(tasks.split, tasks.families)
+        self._maker = ThreadPoolExecutor(1, "episodes")
+        self._ahead: deque[Future[Episode]] = deque()
+        self._position = start
         for family in self._families:  # said now, not in the middle of a run
-            make_task(family, Draws("check"), categories=tasks.categories)
+            make_task(family, Draws("check"), categories=_pool(tasks.split, family, tasks.categories))
+
+    @property
+    def position(self) -> int:
+        return self._position
+
+    @position.setter
+    def position(self, position: int) -> None:
+        for future in self._ahead:
+            future.cancel()
+        self._ahead.clear()
+        self._position = position
 
     def __call__(self) -> Episode:
         """The next episode."""
-        index, tasks = self.position, self._tasks
+        while len(self._ahead) <= AHEAD:
+            self._ahead.append(self._maker.submit(self.episode, self._position + len(self._ahead) * self._stride))
+        episode = self._ahead.popleft().result()
+        self._position += self._stride
+        return episode
+
+    def episode(self, index: int) -> Episode:
+        """The episode of an index."""
+        tasks = self._tasks
         number = Draws("task", tasks.split, self._seed, index).below(tasks.count) if tasks.count else index
         task = _training_task(
             tasks.split, self._families, tasks.categories, Draws("train", tasks.split, self._seed, number)
         )
         draws = Draws("arrangement", tasks.split, self._seed, index)
         home = self._world.train_scene(draws.below(tasks.homes))
-        episode = _episode(self._world, f"{tasks.split}-{index}", tasks.split, task, home, tasks.objects, draws)
-        self.position += self._stride
-        return episode
+        return _episode(self._world, f"{tasks.split}-{index}", tasks.split, task, home, tasks.objects, draws)
 
 
 class EpisodeList:
@@ -183,12 +230,13 @@ def split_episodes(world: World, split: str, families: Sequence[str] | None = No
 
 def fixed_tasks(split: str) -> list[Task]:
     """The tasks of an evaluation split's fixed episodes, which are the same in every world."""
-    return [task for task, _ in _tasks(split, SPLIT_SIZE, find_split(split).families, "fixed")]
+    return [task for task, _ in _tasks(split, SPLIT_SIZE, by_weight(find_split(split).families), "fixed")]
 
 
 def fixed_episodes(world: World, split: str) -> list[Episode]:
     """The fixed episodes of an evaluation split, made anew."""
-    return list(_made(world, split, SPLIT_SIZE, find_split(split).families, "fixed", f"{split}-{{:04d}}"))
+    families = by_weight(find_split(split).families)
+    return list(_made(world, split, SPLIT_SIZE, families, "fixed", f"{split}-{{:04d}}"))
 
 
 def generate(
@@ -201,12 +249,12 @@ def generate(
         split: its name.
         count: how many.
         seed: another seed gives others.
-        families: of these families, in turn; all of the split's where left out.
+        families: of these families, by weight; all of the split's where left out.
 
     Raises:
         UsageProblem: split or families are not known.
     """
-    chosen = _chosen(split, find_split(split), families)
+    chosen = by_weight(_chosen(split, find_split(split), families))
     return _made(world, split, count, chosen, f"generated {seed}", f"{split}-{seed}-{{:05d}}")
 
 
@@ -228,37 +276,64 @@ def _chosen(split: str, found: Split, families: Sequence[str] | None) -> tuple[s
     return tuple(families) if families else found.families
 
 
-def _training_families(split: str, families: Sequence[str]) -> tuple[str, ...]:
+def _round(split: str, families: Sequence[str]) -> tuple[str, ...]:
+    """A training split's families, each as often as its weight says."""
     found = find_split(split)
     if not found.training:
         known = ", ".join(name for name, one in SPLITS.items() if one.training)
         raise UsageProblem(f"split '{split}' is for evaluation only", f"train on {known}")
-    return _chosen(split, found, families)
+    return by_weight(_chosen(split, found, families))
+
+
+def _pool(split: str, family: str, categories: Sequence[str] = ()) -> tuple[str, ...]:
+    """The categories that a family's tasks may name in a split, out of those given if any are.
+
+    Raises:
+        UsageProblem: too few are left.
+    """
+    all_of_them = SPLITS[split].categories or FAMILIES[family].categories
+    pool = tuple(category for category in all_of_them if category in categories) if categories else all_of_them
+    needed = FAMILIES[family].objects
+    if len(pool) < needed:
+        held_out = ", ".join(HELD_OUT_CATEGORIES)
+        raise UsageProblem(
+            f"family '{family}' needs {needed} categories to choose from, got {len(pool)}",
+            f"give it more; in training {held_out} are held out of move, fetch and find",
+        )
+    return pool
 
 
 def _training_task(split: str, families: Sequence[str], categories: Sequence[str], draws: Draws) -> Task:
-    return make_task(draws.choice(families), draws, SPLITS[split].wordings, categories)
+    family = draws.choice(families)
+    return make_task(family, draws, SPLITS[split].wordings, _pool(split, family, categories))
 
 
 def _tasks(split: str, count: int, families: Sequence[str], key: str) -> Iterator[tuple[Task, Draws]]:
     """Tasks, families in turn, each with the draws that its arrangement goes on with."""
     for i in range(count):
-        draws = Draws(key, split, i)
-        yield make_task(families[i % len(families)], draws, SPLITS[split].wordings), draws
+        draws, family = Draws(key, split, i), families[i % len(families)]
+        yield make_task(family, draws, SPLITS[split].wordings, _pool(split, family)), draws
 
 
 def _made(world: World, split: str, count: int, families: Sequence[str], key: str, ids: str) -> Iterator[Episode]:
     for i, (task, draws) in enumerate(_tasks(split, count, families, key)):
-        home = _home(world, SPLITS[split].homes, i // len(families), draws)
+        home = _home(world, SPLITS[split].homes, task, i, draws)
         yield _episode(world, ids.format(i), split, task, home, OBJECTS, draws)
 
 
-def _home(world: World, homes: str, turn: int, draws: Draws) -> str:
-    """A home's name; test homes take turns."""
-    if homes == "test":
-        names = world.test_scenes()
-        return names[turn % len(names)]
-    return world.train_scene(draws.below(FIRST_HOMES) + (UNSEEN_HOMES if homes == "unseen" else 0))
+def _home(world: World, homes: str, task: Task, turn: int, draws: Draws) -> str:
+    """A home's name; test homes take turns, and one that does not fit the task's relation is left out."""
+    if homes != "test":
+        return world.train_scene(draws.below(FIRST_HOMES) + (UNSEEN_HOMES if homes == "unseen" else 0))
+    names = world.test_scenes()
+    first = turn + turn // len(names)  # so that a family does not meet the same homes in every round
+    for i in range(len(names)):
+        name = names[(first + i) % len(names)]
+        if not task.relation or answer(task.relation, world.scene(name)) == task.slots["target"]:
+            return name
+    raise LlarpError(
+        f"in none of the {len(names)} test homes of '{world.name}' is the {task.slots['target']} '{task.relation}'"
+    )
 
 
 def _episode(world: World, name: str, split: str, task: Task, home: str, objects: int, draws: Draws) -> Episode:
