@@ -18,6 +18,7 @@ homes at once from facts.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +65,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 }
 
 # Opcodes of a bound goal, a program in postfix order: facts push a truth value, connectives join the last n.
-_ON, _HOLDING, _NOT_HOLDING, _OPENED, _CLOSED, _AT_TARGET, _AT_OBJECT = range(7)
+ON, HOLDING, NOT_HOLDING, OPENED, CLOSED, AT_TARGET, AT_OBJECT = range(7)
 _AND, _OR, _NAND, _NOR = range(7, 11)
 _CONNECTIVE_CODE = {"AND": _AND, "OR": _OR, "NAND": _NAND, "NOR": _NOR}
 
@@ -142,13 +143,32 @@ def compile(goal: Goal, categories: Sequence[int] | NDArray[np.integer]) -> Comp
     Raises:
         UsageProblem: the quantifiers expand to more than 100,000 terms.
     """
+    program: list[tuple[int, int, int]] = []
+    depth = _emit(goal, {}, instances_of(categories), program)
+    return CompiledGoal(np.array(program, np.int32), depth)
+
+
+def instances_of(categories: Sequence[int] | NDArray[np.integer]) -> dict[str, list[int]]:
+    """A home's objects by category; `categories` as for `compile`."""
     instances: dict[str, list[int]] = {}
     for m, category in enumerate(np.asarray(categories).tolist()):
         if category >= 0:
             instances.setdefault(CATEGORIES[category], []).append(m)
-    program: list[tuple[int, int, int]] = []
-    depth = _emit(goal, {}, instances, program)
-    return CompiledGoal(np.array(program, np.int32), depth)
+    return instances
+
+
+def bindings(goal: Goal, instances: Mapping[str, list[int]]) -> list[tuple[int, ...]]:
+    """Every choice of objects for a node's inputs, all different.
+
+    Raises:
+        UsageProblem: there are more than 100,000.
+    """
+    # Inputs of different categories never meet, so there are so many choices; none where a category has too few.
+    needed = Counter(category for _, category in goal.inputs)
+    count = math.prod(math.perm(len(instances.get(category, ())), number) for category, number in needed.items())
+    if count > MAX_TERMS:
+        raise _too_many()
+    return list(_choices([instances[category] for _, category in goal.inputs])) if count else []
 
 
 class CompiledGoals:
@@ -229,7 +249,7 @@ def _node(expression: Any, bound: Mapping[str, str], where: str, depth: int) -> 
     quantifier = expression.get("quantifier")
     if quantifier is not None and quantifier not in QUANTIFIERS:
         raise UsageProblem(f"{where}: quantifier is {_shown(quantifier)}", f"use one of {', '.join(QUANTIFIERS)}")
-    inputs = _inputs(expression.get("inputs") or [], bound, where)
+    inputs = _inputs(expression.get("inputs"), bound, where)
     if inputs and quantifier is None:
         raise UsageProblem(f"{where}: it has inputs but no quantifier", f"use one of {', '.join(QUANTIFIERS)}")
     if quantifier is not None and not inputs:
@@ -249,6 +269,8 @@ def _node(expression: Any, bound: Mapping[str, str], where: str, depth: int) -> 
 
 
 def _inputs(given: Any, bound: Mapping[str, str], where: str) -> tuple[tuple[str, str], ...]:
+    if given is None:
+        return ()
     if not isinstance(given, list) or len(given) > 8:
         raise UsageProblem(f"{where}.inputs: must be a list of at most 8 inputs")
     inputs: dict[str, str] = {}
@@ -304,26 +326,21 @@ def _emit(
         return _emit_body(goal, binding, instances, program)
     depth, count = 1, 0
     names = [name for name, _ in goal.inputs]
-    needed = Counter(category for _, category in goal.inputs)
-    # Too few objects of some category: no binding. Said at once, else the others would be tried in every order.
-    possible = all(len(instances.get(category, [])) >= number for category, number in needed.items())
-    pools = [instances.get(category, []) for _, category in goal.inputs] if possible else [[]]
-    for objects in _bindings(pools):
-        inner = _emit_body(goal, {**binding, **dict(zip(names, objects, strict=True))}, instances, program)
-        depth = max(depth, count + inner)
+    for objects in bindings(goal, instances):
+        needed = _emit_body(goal, {**binding, **dict(zip(names, objects, strict=True))}, instances, program)
+        depth = max(depth, count + needed)
         count += 1
     program.append((_OR if goal.quantifier == "EXISTS" else _AND, count, 0))
     return depth
 
 
-def _bindings(pools: Sequence[Sequence[int]], chosen: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
-    """Every choice of one from each pool, all different."""
+def _choices(pools: Sequence[Sequence[int]], chosen: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
     if len(chosen) == len(pools):
         yield chosen
         return
     for item in pools[len(chosen)]:
         if item not in chosen:
-            yield from _bindings(pools, (*chosen, item))
+            yield from _choices(pools, (*chosen, item))
 
 
 def _emit_body(
@@ -332,30 +349,35 @@ def _emit_body(
     depth = 1
     for i, term in enumerate(goal.terms):
         if isinstance(term, Predicate):
-            program.append(_fact(term, binding))
+            program.append(fact(term, binding))
             needed = 1
         else:
             needed = _emit(term, binding, instances, program)
         depth = max(depth, i + needed)
     program.append((_CONNECTIVE_CODE[goal.connective], len(goal.terms), 0))
     if len(program) > MAX_TERMS:
-        raise UsageProblem(f"goal: its quantifiers expand to more than {MAX_TERMS} terms", "bind fewer objects")
+        raise _too_many()
     return depth
 
 
-def _fact(predicate: Predicate, binding: Mapping[str, int]) -> tuple[int, int, int]:
+def _too_many() -> UsageProblem:
+    return UsageProblem(f"goal: its quantifiers expand to more than {MAX_TERMS:,} terms", "bind fewer objects")
+
+
+def fact(predicate: Predicate, binding: Mapping[str, int]) -> tuple[int, int, int]:
+    """A predicate as a row of a program: what kind of fact, and of what (object, joint or target; receptacle)."""
     name, arguments = predicate.name, predicate.arguments
     if name in ("on_top", "in"):
-        return _ON, binding[arguments[0]], RECEPTACLES.index(arguments[1])
+        return ON, binding[arguments[0]], RECEPTACLES.index(arguments[1])
     if name == "holding":
-        return _HOLDING, binding[arguments[0]], 0
+        return HOLDING, binding[arguments[0]], 0
     if name == "not_holding":
-        return _NOT_HOLDING, 0, 0
+        return NOT_HOLDING, 0, 0
     if name == "robot_at":
         if arguments[0] in binding:
-            return _AT_OBJECT, binding[arguments[0]], 0
-        return _AT_TARGET, TARGETS.index(arguments[0]), 0
-    return (_OPENED if name.startswith("opened") else _CLOSED), JOINTS.index(arguments[0]), 0
+            return AT_OBJECT, binding[arguments[0]], 0
+        return AT_TARGET, TARGETS.index(arguments[0]), 0
+    return (OPENED if name.startswith("opened") else CLOSED), JOINTS.index(arguments[0]), 0
 
 
 @numba.njit(cache=True)
@@ -382,17 +404,17 @@ def _evaluate(programs, lengths, max_depth, homes, on, held, opened, closed, at_
                     value = not every
                 else:
                     value = not some
-            elif code == _ON:
+            elif code == ON:
                 value = on[n, a, programs[n, k, 2]]
-            elif code == _HOLDING:
+            elif code == HOLDING:
                 value = held[n] == a
-            elif code == _NOT_HOLDING:
+            elif code == NOT_HOLDING:
                 value = held[n] < 0
-            elif code == _OPENED:
+            elif code == OPENED:
                 value = opened[n, a]
-            elif code == _CLOSED:
+            elif code == CLOSED:
                 value = closed[n, a]
-            elif code == _AT_TARGET:
+            elif code == AT_TARGET:
                 value = at_target[n, a]
             else:
                 value = at_object[n, a]

@@ -1,241 +1,295 @@
 """The planner with full knowledge: a shortest way to carry an instruction out.
 
-Breadth-first search over what skills can do to the objects and joints that the goal speaks of. It gives an
-episode's least length, tells whether the episode can be solved at all, and is an upper bound for any policy.
+A search over what skills can do to the objects and joints that the goal speaks of. It gives an episode's least
+length, tells whether the episode can be solved at all, and is an upper bound for any policy.
+
+A goal comes true in one of several alternatives (`alternatives`); for each that may be the quickest, A* (Hart,
+Nilsson and Raphael 1968) finds the shortest plan. Its lower bound for the steps to come: every object that is
+out of place must be picked up and put down, and the robot must go wherever one pose will not do for both of two
+skills in a row.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llarp_cli.rearrangement.alternatives import Alternative, alternatives
 from llarp_cli.rearrangement.execution import FIRST_RECEPTACLE
-from llarp_cli.rearrangement.facts import (
-    DRAWER_RECEPTACLES,
-    OBJECT_BEARING,
-    OBJECT_REACH,
-    TARGET_BEARING,
-    TARGET_REACH,
-    Facts,
-    within,
-)
-from llarp_cli.rearrangement.goals import CompiledGoals, Goal
+from llarp_cli.rearrangement.facts import Facts
+from llarp_cli.rearrangement.goals import AT_OBJECT, AT_TARGET, HOLDING, NOT_HOLDING, ON, OPENED, Goal
+from llarp_cli.rearrangement.reach import AS_NOW, HERE, IN_HAND, Reach
 from llarp_cli.rearrangement.simulator import Simulator
 from llarp_cli.rearrangement.skills import SKILL_INDEX
-from llarp_cli.rearrangement.vocabulary import CATEGORIES, JOINTS, OPEN_JOINT, RECEPTACLES, SURFACES, TARGETS
+from llarp_cli.rearrangement.vocabulary import CATEGORIES, JOINTS, RECEPTACLES, SURFACES, TARGETS
 
-MAX_STATES = 300_000
+MAX_STATES = 100_000
 """Search gives up after looking at so many."""
 
-HERE = len(TARGETS)
-"""The pose where the robot is now, beside those it takes before each target."""
-AS_NOW = -2
-"""An object's place: where it is now."""
-IN_HAND = -1
-"""An object's place: the gripper. Others are receptacles."""
+NEVER = 1_000
+"""More steps than any plan has: what cannot be."""
 
-_JOINT_OF = dict(DRAWER_RECEPTACLES)
+_State = tuple[int, tuple[int, ...], int]
+"""The pose (a target, or HERE), the places of the objects that matter, the joints not closed as bits."""
 
+_PICK = [SKILL_INDEX["pick", name] for name in CATEGORIES]
+_PLACE = [SKILL_INDEX["place", name] for name in RECEPTACLES]
+_GO_TO = [SKILL_INDEX["go_to", name] for name in TARGETS]
+_OPEN = [SKILL_INDEX["open", name] for name in JOINTS]
+_CLOSE = [SKILL_INDEX["close", name] for name in JOINTS]
 
-@dataclass(frozen=True)
-class _Spoken:
-    """What a goal speaks of.
-
-    Attributes:
-        destinations: category → receptacles where its objects may have to go.
-        joints: those that may have to be opened or closed.
-        targets: where the robot may have to be.
-    """
-
-    destinations: dict[int, set[int]] = field(default_factory=dict)
-    joints: set[int] = field(default_factory=set)
-    targets: set[int] = field(default_factory=set)
-
-    def read(self, goal: Goal, positive: bool = True, scope: dict[str, int] | None = None) -> None:
-        """Add what a goal, or its negation, speaks of."""
-        scope = {**(scope or {}), **{name: CATEGORIES.index(category) for name, category in goal.inputs}}
-        for category in scope.values():
-            self.destinations.setdefault(category, set())
-        positive = positive != (goal.connective in ("NAND", "NOR"))
-        for term in goal.terms:
-            if isinstance(term, Goal):
-                self.read(term, positive, scope)
-            elif term.name in ("on_top", "in"):
-                wanted = {RECEPTACLES.index(term.arguments[1])}
-                self.destinations[scope[term.arguments[0]]] |= wanted if positive else _surfaces() - wanted
-            elif term.name.startswith(("opened", "closed")):
-                self.joints.add(JOINTS.index(term.arguments[0]))
-            elif term.name == "robot_at" and term.arguments[0] in TARGETS:
-                self.targets.add(TARGETS.index(term.arguments[0]))
-
-
-def _surfaces() -> set[int]:
-    return {RECEPTACLES.index(name) for name in SURFACES}
-
-
-@dataclass(frozen=True)
-class _State:
-    """What a plan's skills change.
-
-    Attributes:
-        pose: a target, or HERE.
-        places: of the objects spoken of.
-        opened: joints that are open, as bits.
-    """
-
-    pose: int
-    places: tuple[int, ...]
-    opened: int
-
-
-class _Imagined:
-    """The facts of one home in an imagined state, as `CompiledGoals` reads them."""
-
-    def __init__(self, facts: Facts, home: int):
-        rows = slice(home, home + 1)
-        self.on, self.held = facts.on[rows].copy(), facts.held[rows].copy()
-        self.opened, self.closed = facts.opened[rows].copy(), facts.closed[rows].copy()
-        self.at_target, self.at_object = facts.at_target[rows].copy(), facts.at_object[rows].copy()
-
-
-class _Search:
-    """The search in one home; `stands` float [16, 3], the robot's pose before each target."""
-
-    def __init__(self, simulator: Simulator, facts: Facts, home: int, goal: Goal, stands: NDArray[np.float64]):
-        categories = simulator.categories[home]
-        self.goals = CompiledGoals(1)
-        self.goals.set(0, goal, categories)
-        self.imagined = _Imagined(facts, home)
-        spoken = _Spoken()
-        spoken.read(goal)
-        self.held = int(facts.held[home])
-        if self.held >= 0:
-            spoken.destinations.setdefault(int(categories[self.held]), _surfaces())
-        self.objects = [m for m, category in enumerate(categories.tolist()) if category in spoken.destinations]
-        self.categories = [int(categories[m]) for m in self.objects]
-        self.destinations = [sorted(spoken.destinations[category]) for category in self.categories]
-        self.drawers = [int(simulator.drawers[home, m]) for m in self.objects]
-        self.joints = sorted(spoken.joints | {joint for joint in self.drawers if joint >= 0})
-        self.on_now = facts.on[home, self.objects].copy()
-
-        poses = np.concatenate([stands, simulator.robot[home : home + 1]])
-        objects = np.broadcast_to(simulator.positions[home, self.objects], (len(poses), len(self.objects), 3))
-        self.near = within(poses, objects, OBJECT_REACH, OBJECT_BEARING)
-        targets = np.broadcast_to(simulator.targets[home], (len(poses), len(TARGETS), 3))
-        self.at_target = within(poses, targets, TARGET_REACH, TARGET_BEARING)
-        # Receptacles so near that something put down there may be within reach.
-        boxes = simulator.boxes[home]
-        apart = np.hypot(*(poses[:, None, :2] - boxes[:, [0, 2]]).transpose(2, 0, 1))
-        self.around = apart <= OBJECT_REACH + np.hypot(boxes[:, 4], boxes[:, 6]) + max(OPEN_JOINT[:-1])
-        useful = set(np.flatnonzero(self.near[:HERE].any(axis=1)).tolist()) | spoken.targets | set(self.joints)
-        for receptacles in self.destinations:
-            useful |= {FIRST_RECEPTACLE + r for r in receptacles}
-        self.useful = sorted(useful)
-        places = tuple(IN_HAND if m == self.held else AS_NOW for m in self.objects)
-        opened = sum(1 << joint for joint in range(len(JOINTS)) if not facts.closed[home, joint])
-        self.start = _State(HERE, places, opened)
-
-    def plan(self) -> list[int] | None:
-        came_from: dict[_State, tuple[_State, int] | None] = {self.start: None}
-        queue = deque([(self.start, True)])
-        if self._reached(self.start):
-            return []
-        while queue and len(came_from) < MAX_STATES:
-            state, may_go = queue.popleft()
-            for following, action, goes in self._following(state, may_go):
-                if following in came_from:
-                    continue
-                came_from[following] = (state, action)
-                if self._reached(following):
-                    return self._actions(came_from, following)
-                queue.append((following, not goes))
-        return None
-
-    @staticmethod
-    def _actions(came_from: dict[_State, tuple[_State, int] | None], state: _State) -> list[int]:
-        actions: list[int] = []
-        while (step := came_from[state]) is not None:
-            state, action = step
-            actions.append(action)
-        return actions[::-1]
-
-    def _following(self, state: _State, may_go: bool) -> Iterator[tuple[_State, int, bool]]:
-        """States one skill away, the skill, and whether it is go_to. After one go_to another is of no use."""
-        held = next((i for i, place in enumerate(state.places) if place == IN_HAND), None)
-        if held is None:
-            seen: set[int] = set()
-            for i, category in enumerate(self.categories):
-                if category in seen or not self._may_be_in_reach(state, i):
-                    continue
-                seen.add(category)  # the skill takes the first of its category that is in reach
-                if self._is_in_reach(state, i):
-                    yield self._put(state, i, IN_HAND), SKILL_INDEX["pick", CATEGORIES[category]], False
-        else:
-            for receptacle in self.destinations[held]:
-                if self.at_target[state.pose, FIRST_RECEPTACLE + receptacle]:
-                    skill = SKILL_INDEX["place", RECEPTACLES[receptacle]]
-                    yield self._put(state, held, receptacle), skill, False
-        for joint in self.joints:
-            if self.at_target[state.pose, joint]:
-                kind = "close" if state.opened >> joint & 1 else "open"
-                following = _State(state.pose, state.places, state.opened ^ 1 << joint)
-                yield following, SKILL_INDEX[kind, JOINTS[joint]], False
-        if may_go:
-            for target in self.useful:
-                if target != state.pose:
-                    skill = SKILL_INDEX["go_to", TARGETS[target]]
-                    yield _State(target, state.places, state.opened), skill, True
-
-    def _may_be_in_reach(self, state: _State, i: int) -> bool:
-        """Whether an object can be picked, or could, depending on where it came to rest."""
-        place = state.places[i]
-        joint = self.drawers[i] if place == AS_NOW else _JOINT_OF.get(place, -1)
-        if joint >= 0 and not state.opened >> joint & 1:
-            return False
-        return bool(self.near[state.pose, i] if place == AS_NOW else self.around[state.pose, place])
-
-    def _is_in_reach(self, state: _State, i: int) -> bool:
-        """Of an object that may be in reach: whether it is for certain."""
-        return state.places[i] == AS_NOW or state.pose == FIRST_RECEPTACLE + state.places[i]
-
-    @staticmethod
-    def _put(state: _State, i: int, place: int) -> _State:
-        return _State(state.pose, (*state.places[:i], place, *state.places[i + 1 :]), state.opened)
-
-    def _reached(self, state: _State) -> bool:
-        imagined = self.imagined
-        imagined.held[0] = -1
-        for i, (m, place) in enumerate(zip(self.objects, state.places, strict=True)):
-            imagined.at_object[0, m] = self.near[state.pose, i] if place == AS_NOW else place == IN_HAND
-            imagined.on[0, m] = self.on_now[i] if place == AS_NOW else False
-            if place == IN_HAND:
-                imagined.held[0] = m
-            elif place >= 0:
-                imagined.on[0, m, place] = True
-        imagined.at_target[0] = self.at_target[state.pose]
-        for joint in self.joints:
-            imagined.opened[0, joint] = state.opened >> joint & 1
-            imagined.closed[0, joint] = not imagined.opened[0, joint]
-        return bool(self.goals.evaluate(imagined)[0])
+# Of plans of equal length the more natural one: open surfaces first, handles last.
+_RECEPTACLES = sorted(range(len(RECEPTACLES)), key=lambda r: RECEPTACLES[r] not in SURFACES)
+_TARGETS = [FIRST_RECEPTACLE + r for r in _RECEPTACLES] + list(range(FIRST_RECEPTACLE))
 
 
 def plan(simulator: Simulator, facts: Facts, home: int, goal: Goal, stands: NDArray[np.float64]) -> list[int] | None:
     """A shortest plan from the present state of one home.
 
-    Where an object that it puts down comes to rest is left to chance, so the plan counts on picking it again
-    only from where the robot stands before that receptacle.
+    Where an object that it puts down comes to rest is left to chance. The plan counts on picking it again only
+    from where all of that receptacle is in reach, and from where the robot stands before it.
 
     Args:
-        facts: of the simulator's present state.
+        simulator: the homes.
+        facts: of their present state.
         home: which home.
         goal: from `goals.parse`.
         stands: float [16, 3], the robot's pose (x, z in metres, heading in radians) after `go_to` each target.
 
     Returns:
         Action indices; none when the goal is true already. None when no plan was found.
+
+    Raises:
+        UsageProblem: the goal's quantifiers expand to too many terms.
     """
-    return _Search(simulator, facts, home, goal, stands).plan()
+    reach = Reach(simulator, facts, home, stands)
+    searches = [_Search(reach, one) for one in alternatives(goal, reach.categories, facts, home)]
+    searches.sort(key=lambda search: search.least)
+    budget = iter(range(MAX_STATES))
+    best, length = None, NEVER
+    for search in searches:
+        if search.least >= length:
+            break
+        found = search.shortest(length, budget)
+        if found is not None:
+            best, length = found, len(found)
+    return best
+
+
+@dataclass
+class _Wish:
+    """What an alternative asks of one object.
+
+    Attributes:
+        on: receptacles on which it must be.
+        off: receptacles on which it must not be.
+        held: whether it must be in the hand; None for either.
+        near: whether the robot must be at it; None for either.
+        stays: it may be left where it is now.
+        down: poses in which it may be put down where it belongs.
+    """
+
+    on: set[int] = field(default_factory=set)
+    off: set[int] = field(default_factory=set)
+    held: bool | None = None
+    near: bool | None = None
+    stays: bool = False
+    down: int = 0
+
+    def met(self, place: int) -> bool:
+        """Whether an object that is not in the hand may be left where it is."""
+        if self.held:
+            return False
+        return self.stays if place == AS_NOW else self.on <= {place} and place not in self.off
+
+
+_NO_WISH = _Wish()
+
+
+class _Search:
+    """The search for a way to make one alternative true.
+
+    Attributes:
+        least: a lower bound for the plan's length.
+    """
+
+    def __init__(self, reach: Reach, alternative: Alternative):
+        self._reach = reach
+        self._open = self._shut = 0
+        self._poses = (1 << HERE + 1) - 1  # in which the robot may be at the end
+        self._empty: bool | None = None
+        wishes: dict[int, _Wish] = {}
+        possible = True
+        for (kind, thing, place), wanted in alternative.items():
+            if kind in (ON, HOLDING, AT_OBJECT):
+                wish = wishes.setdefault(thing, _Wish())
+                if kind == ON:
+                    (wish.on if wanted else wish.off).add(place)
+                elif kind == HOLDING:
+                    wish.held = wanted
+                else:
+                    wish.near = wanted
+            elif kind == NOT_HOLDING:
+                self._empty = wanted
+            elif kind == AT_TARGET:
+                self._poses &= reach.at_target[thing] if wanted else ~reach.at_target[thing]
+            elif reach.ajar >> thing & 1:  # it is neither open nor closed, for ever
+                possible &= not wanted
+            elif (kind == OPENED) == wanted:
+                self._open |= 1 << thing
+            else:
+                self._shut |= 1 << thing
+
+        # Others of a category take part: a pick takes the first that is in reach.
+        categories = {reach.categories[m] for m in wishes}
+        self._objects = [m for m, category in enumerate(reach.categories) if category in categories or m == reach.held]
+        self._wishes = [(i, wishes[m]) for i, m in enumerate(self._objects) if m in wishes]
+        self._groups: dict[int, list[int]] = {}
+        for i, m in enumerate(self._objects):
+            self._groups.setdefault(reach.categories[m], []).append(i)
+        for i, wish in self._wishes:
+            m = self._objects[i]
+            wish.stays = wish.on <= reach.on_now[m] and not wish.off & reach.on_now[m]
+            allowed = set(range(len(RECEPTACLES))) - wish.off
+            if wish.on:
+                allowed = allowed & wish.on if len(wish.on) == 1 else set()
+            for receptacle in allowed:
+                wish.down |= reach.at_target[FIRST_RECEPTACLE + receptacle]
+        joints = self._open | self._shut
+        for m in self._objects:
+            if reach.drawers[m] >= 0:
+                joints |= 1 << reach.drawers[m]
+        self._joints = [joint for joint in range(len(JOINTS)) if (joints & ~reach.ajar) >> joint & 1]
+
+        places = tuple(IN_HAND if m == reach.held else AS_NOW for m in self._objects)
+        self._start: _State = (HERE, places, reach.opened)
+        kept = [wish for _, wish in self._wishes if wish.held]
+        possible &= bool(self._poses) and not self._open & self._shut
+        possible &= len(kept) + (self._empty is True) <= 1 and not any(wish.on for wish in kept)
+        self.least = self._to_come(self._start) if possible else NEVER
+
+    def shortest(self, below: int, budget: Iterator[int]) -> list[int] | None:
+        """A shortest plan of fewer than `below` steps; None where there is none, or the budget of states is used up."""
+        came_from: dict[_State, tuple[int, _State | None, int]] = {self._start: (0, None, -1)}
+        ticket = count()
+        queue = [(self.least, 0, next(ticket), self._start, True)]
+        while queue:
+            total, minus_done, _, state, may_go = heappop(queue)
+            if -minus_done > came_from[state][0]:
+                continue  # since then it has been reached sooner
+            if total == -minus_done:
+                return _actions(came_from, state)
+            if next(budget, None) is None:
+                return None
+            done = 1 - minus_done
+            for following, action in self._following(state, may_go):
+                if following in came_from and came_from[following][0] <= done:
+                    continue
+                total = done + self._to_come(following)
+                if total < below:
+                    came_from[following] = (done, state, action)
+                    # After one go_to another is of no use.
+                    heappush(queue, (total, -done, next(ticket), following, following[0] == state[0]))
+        return None
+
+    def _following(self, state: _State, may_go: bool) -> Iterator[tuple[_State, int]]:
+        """States one skill away, and the skill."""
+        pose, places, opened = state
+        here = 1 << pose
+        if IN_HAND in places:
+            held = places.index(IN_HAND)
+            for receptacle in _RECEPTACLES:
+                if self._reach.at_target[FIRST_RECEPTACLE + receptacle] & here:
+                    yield (pose, (*places[:held], receptacle, *places[held + 1 :]), opened), _PLACE[receptacle]
+        else:
+            for category, group in self._groups.items():
+                i = self._taken(group, places, opened, here)
+                if i is not None:
+                    yield (pose, (*places[:i], IN_HAND, *places[i + 1 :]), opened), _PICK[category]
+        for joint in self._joints:
+            if self._reach.at_target[joint] & here:
+                yield (pose, places, opened ^ 1 << joint), (_CLOSE if opened >> joint & 1 else _OPEN)[joint]
+        if may_go:
+            for target in _TARGETS:
+                if target != pose:
+                    yield (target, places, opened), _GO_TO[target]
+
+    def _taken(self, group: list[int], places: tuple[int, ...], opened: int, here: int) -> int | None:
+        """Which object of a category a pick takes: the first in reach. None for none, or where chance decides."""
+        for i in group:
+            surely, perhaps = self._reach.pickable(self._objects[i], places[i], opened)
+            if perhaps & here:
+                return i if surely & here else None
+        return None
+
+    def _to_come(self, state: _State) -> int:
+        """A lower bound for the steps to come; 0 where the alternative is true, and only there."""
+        pose, places, opened = state
+        reach, here = self._reach, 1 << pose
+        joints = (self._open & ~opened) | (self._shut & opened)
+        held = _NO_WISH if IN_HAND in places else None
+        pending: list[tuple[int, int]] = []  # for what is out of place: poses to pick it up in, to put it down in
+        for i, wish in self._wishes:
+            place = places[i]
+            if place == IN_HAND:
+                held = wish
+            elif not wish.met(place):
+                m = self._objects[i]
+                up, _ = reach.once_open(m, place)
+                stays = wish.held or (self._empty is not True and not wish.on)  # it may be kept in the hand
+                if not up or not (stays or wish.down):
+                    return NEVER
+                pending.append((up, 0 if stays else wish.down))
+                joint = reach.drawer(m, place)
+                if joint >= 0 and not opened >> joint & 1:
+                    joints |= 1 << joint
+
+        steps, start = 0, here
+        if held is not None and (held.on or held.held is False or self._empty or pending):
+            if held.on and not held.down:
+                return NEVER
+            start = held.down or reach.at_any
+            steps = 1 + (not start & here)
+        elif held is None and self._empty is False and not pending:
+            steps = 1
+        for k, (up, down) in enumerate(pending):
+            before = start
+            for other, (_, poses) in enumerate(pending):
+                if other != k:
+                    before |= poses
+            steps += 1 + (not up & before)
+            if down:
+                steps += 1 + (not up & down)
+        steps += joints.bit_count()
+        if steps == joints.bit_count():  # nothing to carry: the robot may have to go all the same
+            if joints:
+                steps += not any(joints >> joint & 1 and reach.at_target[joint] & here for joint in self._joints)
+            else:
+                steps += not self._well_placed(state)
+        return steps
+
+    def _well_placed(self, state: _State) -> bool:
+        """Whether the robot is where it must be."""
+        pose, places, opened = state
+        here = 1 << pose
+        for i, wish in self._wishes:
+            if wish.near is not None:
+                surely, perhaps = self._reach.at_object(self._objects[i], places[i], opened)
+                if (not surely & here) if wish.near else (perhaps & here):
+                    return False
+        return bool(self._poses >> pose & 1)
+
+
+def _actions(came_from: dict[_State, tuple[int, _State | None, int]], state: _State) -> list[int]:
+    """The skills that led to a state."""
+    actions: list[int] = []
+    _, before, action = came_from[state]
+    while before is not None:
+        actions.append(action)
+        _, before, action = came_from[before]
+    return actions[::-1]
