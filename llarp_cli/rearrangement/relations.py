@@ -148,18 +148,30 @@ def _to_edge(point: tuple[int, int], box: list[int]) -> int:
 
 
 def _near_table(landmark: str) -> Relation:
-    phrases = (f"table nearer to the {landmark}", f"table that is closer to the {landmark} than the other table")
+    phrases = (
+        f"table nearer to the {landmark}",
+        f"table that is closer to the {landmark} than the other table",
+        f"nearer of the two tables, seen from the {landmark}",
+    )
     return Relation(phrases, _TABLES, _nearest(_TABLES, landmark))
 
 
 def _far_table(landmark: str) -> Relation:
-    phrases = (f"table farther from the {landmark}", f"table that is farther away from the {landmark} than the other")
+    phrases = (
+        f"table farther from the {landmark}",
+        f"table that is farther away from the {landmark} than the other",
+        f"more distant of the two tables, seen from the {landmark}",
+    )
     return Relation(phrases, _TABLES, _nearest(_TABLES, landmark, -1))
 
 
 def _near_surface(landmark: str, targets: tuple[str, ...]) -> Relation:
     """Of all the surfaces and the chair, so that none that somebody could mean is nearer."""
-    phrases = (f"surface nearest to the {landmark}", f"surface that is closest of all to the {landmark}")
+    phrases = (
+        f"surface nearest to the {landmark}",
+        f"surface that is closest of all to the {landmark}",
+        f"closest surface to the {landmark}",
+    )
     others = [name for name in ("chair", *SURFACES) if name != landmark]
     return Relation(phrases, targets, _nearest(others, landmark))
 

@@ -10,12 +10,12 @@ EVALUATION_ONLY: dict[str, tuple[Wording, ...]] = {
         "Put the {look} {on target}, please.",
         "Somewhere in the home there is {a look}; carry it to the {target}.",
         "I cannot think of its name, but I need the {look} {on target}.",
-        "Look around for {a look} and leave it {on target}.",
+        "Look around for {a look}, and leave it {on target}.",
         "What is it called again, the {look}? I would like to have it {on target}.",
-        "Could you get the {look} and set it down {on target}?",
+        "Could you get the {look}, please, and set it down {on target}?",
         "The {target} is where the {look} should be.",
         "You know the one I mean, the {look}: it goes {onto target}.",
-        "Fetch {a look} for me and place it {on target}.",
+        "Please fetch {a look} and place it {on target}.",
     ),
     "spatial": sentences(
         "Move the {object} from the {source} to the {place}.",
@@ -25,7 +25,7 @@ EVALUATION_ONLY: dict[str, tuple[Wording, ...]] = {
         "Would you bring the {object} over from the {source} to the {place}?",
         "Pick up the {object} {on source} and go to the {place}: that is where I need {it object}.",
         "I left the {object} {on source}. Please lay {it object} {on place}.",
-        "Do you see the {object} {on source}? I want {it object} {on place} instead.",
+        "Do you see the {object} {on source}? Instead, I want {it object} {on place}.",
         "Get the {object} from the {source}, look for the {place}, and drop {it object} there.",
         "Go to the {source}, fetch the {object} and set {it object} down {on place}.",
         "From the {source}, the {object} must go {onto place}.",
@@ -49,12 +49,12 @@ EVALUATION_ONLY: dict[str, tuple[Wording, ...]] = {
         "should be {on target2}, and the {object3} {on source3} should be {on target3}.",
         "Start with the {object1} {on source1}: I need {it object1} {on target1}. Next, carry the {object2} from the "
         "{source2} to the {target2}, and finally the {object3} from the {source3} to the {target3}.",
-        "Here is my list. From the {source1} to the {target1}: the {object1}. From the {source2} to the {target2}: the "
-        "{object2}. From the {source3} to the {target3}: the {object3}.",
+        "Here is what goes where. From the {source1} to the {target1}: the {object1}. From the {source2} to the "
+        "{target2}: the {object2}. From the {source3} to the {target3}: the {object3}.",
         "Would you take the {object1} {on source1} to the {target1}, then the {object2} {on source2} to the {target2}, "
         "and in the end the {object3} {on source3} to the {target3}?",
-        "Everything in its place, please: the {object1} {on source1} belongs {on target1}, the {object2} {on source2} "
-        "belongs {on target2}, the {object3} {on source3} belongs {on target3}.",
+        "Put everything in its place: the {object1} from the {source1} {onto target1}, the {object2} from the "
+        "{source2} {onto target2}, the {object3} from the {source3} {onto target3}.",
     ),
     "all_of_kind": sentences(
         "Put every {count object} {on target}.",
@@ -101,14 +101,14 @@ EVALUATION_ONLY: dict[str, tuple[Wording, ...]] = {
         "The one left over stays where it is.",
         "Depending on whether the fridge is open or closed, place the {object1} or the {object2} {on target}, "
         "respectively, and let the other one be.",
-        "Check the fridge door: if it is open, the {object1} goes {onto target} and the {object2} stays; if it is "
-        "closed, it is the other way round.",
+        "Check the fridge door: if it is open, move the {object1} {onto target} and not the {object2}; if it is "
+        "closed, do it the other way round.",
         "Put the {object2} {on target}, and leave the {object1} alone, unless the fridge is open: then put the "
         "{object1} {on target} and leave the {object2} alone.",
-        "With the fridge open, I want only the {object1} {on target}. With the fridge closed, I want only the "
-        "{object2} there. Keep the other in its place.",
-        "Please fetch the {object1} for the {target} as long as the fridge is open. If somebody has closed it, fetch "
-        "the {object2} instead; never move both.",
+        "With the fridge open, it is the {object1} that I want {on target}. With the fridge closed, it is the "
+        "{object2}. Keep the other in its place.",
+        "Please fetch the {object1} for the {target} provided that the fridge is open. If somebody has closed it, "
+        "fetch the {object2} instead; never move both.",
     ),
 }
 """Family → wordings."""

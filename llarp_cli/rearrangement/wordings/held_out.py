@@ -60,8 +60,8 @@ REPHRASED: dict[str, tuple[Wording, ...]] = {
         ),
         (
             "end up",
-            "It is {a object2} that the {source1} must end up with, and {a object1} the {source2}: they have each "
-            "other's now.",
+            "The {source2} must end up with {a object1}, which the {source1} has now, and the {source1} with "
+            "{a object2} in return.",
         ),
         ("reverse", "Reverse the roles: the {source1} gets the {object2}, and the {source2} gets the {object1}."),
     ),
@@ -72,7 +72,7 @@ REPHRASED: dict[str, tuple[Wording, ...]] = {
         ("must not stay shut", "The fridge must not stay shut."),
         ("reveal", "Reveal the shelves behind the fridge door."),
         ("give access", "Kindly give access to what is kept in the fridge."),
-        ("set ajar", "The door of that fridge is to be set ajar."),
+        ("stand ajar", "The door of that fridge is to stand ajar."),
     ),
     "close_fridge": with_verbs(
         ("shut", "Shut the fridge."),
@@ -93,7 +93,7 @@ REPHRASED: dict[str, tuple[Wording, ...]] = {
     ),
     "find": with_verbs(
         ("track down", "Track down {a object}; do no more than that."),
-        ("hunt for", "Hunt for the {object} in every corner and remain at the spot."),
+        ("hunt for", "Hunt for the {object} in every corner, then remain with {it object}."),
         ("seek out", "Seek out {a object}, leaving {it object} untouched."),
         ("scout", "Scout the rooms for {a object}, and halt as soon as you are close to {it object}."),
         ("lead", "Lead me to the {object}."),

@@ -21,7 +21,7 @@ NEEDS: dict[str, Need] = {
     "ball": Need(
         ("orange", "toy airplane"),
         (
-            "The children would like to play football. Leave what they need for that {on target}.",
+            "The children want to kick something around in the garden. Leave it {on target}.",
             "We are off to the park for a game of catch; put the thing we need for it {on target}.",
             "My dog loves to chase what I throw and to bring it back. Could you lay something suitable {on target}?",
             "I want to practise throwing and bouncing, so bring something to practise with to the {target}.",
@@ -69,7 +69,7 @@ NEEDS: dict[str, Need] = {
             "I want to drive a nail into the wall. Please leave what I need for that {on target}.",
             "A nail sticks out of the floorboards; bring the tool that will knock it back in to the {target}.",
             "The birdhouse still has to be nailed together, so put the right tool {on target}.",
-            "I have the nails and the picture, but nothing to hit them with. Lay what I am lacking {on target}.",
+            "I have the nails and the picture, but nothing to hit them with. Lay what I am missing {on target}.",
         ),
     ),
     "drill": Need(
@@ -78,7 +78,7 @@ NEEDS: dict[str, Need] = {
             "I must make holes in the wall for some dowels. Put the right machine {on target}.",
             "The new shelf needs four deep holes in the concrete; bring what makes them to the {target}.",
             "A hole as wide as my finger has to go through this plank. Leave the power tool for it {on target}.",
-            "To hang up the curtain rail I have to bore into the brick. Could you set what I need {on target}?",
+            "To hang up the curtain rail I have to bore into masonry. Could you set what I need {on target}?",
         ),
     ),
     "book": Need(
@@ -86,7 +86,7 @@ NEEDS: dict[str, Need] = {
         (
             "I would love to read for an hour. Leave something for me {on target}.",
             "It is time for a bedtime story; bring what I shall read from to the {target}.",
-            "My train ride will be long, and I want a novel for it. Please put one {on target}.",
+            "My train ride will be long, and I want something to read on it. Please put it {on target}.",
             "The evening is rainy and I feel like turning some pages. Lay something suitable {on target}.",
         ),
     ),
@@ -94,13 +94,13 @@ NEEDS: dict[str, Need] = {
         (),
         (
             "The garden shed does not stay shut, and I am afraid of thieves. Put what will secure it {on target}.",
-            "I want to chain up my bicycle. I have the chain and the key; leave the rest {on target}.",
+            "I want to chain up my bicycle. I have the chain and the key; leave what is still missing {on target}.",
             "My locker at the gym needs something that only I can undo; bring it to the {target}.",
             "The gate must be secured with a key tonight. Could you set what I need for that {on target}?",
         ),
     ),
     "spoon": Need(
-        ("spatula",),
+        ("spatula", "knife"),
         (
             "The soup is served, but I have nothing to eat it with. Put what I need {on target}.",
             "I am going to have yoghurt; leave the right piece of cutlery {on target}.",
@@ -114,7 +114,7 @@ NEEDS: dict[str, Need] = {
             "I would like to slice the bread. Put what I need for that {on target}.",
             "The onions have to be chopped; bring what one chops them with to the {target}.",
             "There is a birthday cake to be cut into twelve pieces. Leave the right tool {on target}.",
-            "This steak is tough, and a fork alone will not do. Could you lay what is lacking {on target}?",
+            "This steak is tough, and a fork alone will not do. Could you lay what is missing {on target}?",
         ),
     ),
     "plate": Need(
@@ -122,7 +122,7 @@ NEEDS: dict[str, Need] = {
         (
             "Dinner is ready: fish and potatoes. Set what I can serve it on {on target}.",
             "I have made a sandwich and want to put it on something clean; leave that {on target}.",
-            "One more guest is coming for the roast. Bring the crockery that is still lacking to the {target}.",
+            "One more guest is coming for the roast. Bring the crockery that is still missing to the {target}.",
             "My slice of pizza is dripping. Please put something flat to eat it from {on target}.",
         ),
     ),
@@ -132,7 +132,7 @@ NEEDS: dict[str, Need] = {
             "There are pans to be scrubbed. Leave what I scrub them with {on target}.",
             "I want to wash the dishes by hand; bring something soft and absorbent for it to the {target}.",
             "Milk has run all over the floor. Put something that soaks it up {on target}.",
-            "The car needs washing, and I have suds but nothing to rub it down with. Lay what I lack {on target}.",
+            "I have suds for the car but nothing to rub it down with. Lay what I am missing {on target}.",
         ),
     ),
     "spatula": Need(
@@ -141,7 +141,7 @@ NEEDS: dict[str, Need] = {
             "The pancakes must be flipped before they burn. Put what I need for that {on target}.",
             "I am frying eggs and want to lift them out of the pan in one piece; leave the right tool {on target}.",
             "The burgers in the pan are done on one side. Bring what I turn them over with to the {target}.",
-            "Something broad and flat would help me to get these crêpes out of the pan. Could you lay it {on target}?",
+            "Something broad and flat would help me get this omelette out of the pan. Could you lay it {on target}?",
         ),
     ),
     "bowl": Need(
@@ -174,17 +174,17 @@ NEEDS: dict[str, Need] = {
     "lego": Need(
         ("block",),
         (
-            "My son's plastic castle lacks one last piece that snaps on. Put it {on target}.",
+            "My son's plastic castle needs one last piece that snaps on. Put one {on target}.",
             "My daughter builds spaceships by clicking small pieces together; bring her what she uses to the {target}.",
             "I collect little plastic pieces that one can build anything from. Would you add one more {on target}?",
-            "The toy garage, all made of pieces that click together, is not finished. Lay what is lacking {on target}.",
+            "The toy garage, all made of pieces that click together, is not finished. Lay what is missing {on target}.",
         ),
     ),
     "rubriks cube": Need(
         (),
         (
             "I am bored and in the mood for a puzzle that I can twist. Leave it {on target}.",
-            "My niece can turn all sides to one colour in a minute. Put what she needs to show it {on target}.",
+            "My niece can turn each side to a single colour in a minute. Put what she needs to prove it {on target}.",
             "I would like to do a brain-teaser with turning sides; bring one to the {target}.",
             "Something that keeps fingers and mind busy, with colours to be sorted by turning, should be {on target}.",
         ),

@@ -14,7 +14,7 @@ TRAIN: dict[str, tuple[Wording, ...]] = {
         ("transfer", "Transfer the {object} {on source} to the {target}."),
         ("pick up", "Pick up the {object} {on source}, then place {it object} {on target}."),
         ("grab", "Grab the {object} from the {source} and leave {it object} {on target}."),
-        ("set down", "There should be {a object} {on source}; find {it object} and set down {it object} {on target}."),
+        ("set", "There should be {a object} {on source}; find {it object} and set {it object} down {on target}."),
         ("get", "Get the {object} {off source} and drop {it object} {on target}."),
         ("would like", "I would like the {object} {on source} to be {on target} instead."),
         ("collect", "Go to the {source}, collect the {object} and place {it object} {on target}."),
@@ -91,7 +91,7 @@ TRAIN: dict[str, tuple[Wording, ...]] = {
         ),
         (
             "want",
-            "I want the {object1} {on source1} to be {on source2}, and the {object2} from there to fill "
+            "I want the {object1} {on source1} to be {on source2}, and the {object2} from there to take "
             "{its object1} old spot.",
         ),
         (
@@ -135,6 +135,8 @@ TRAIN: dict[str, tuple[Wording, ...]] = {
         ("make sure", "Make sure that the {fridge} is open."),
         ("is closed", "The {fridge} is closed; open it."),
         ("would like", "I would like to have the {fridge} opened."),
+        ("open", "Before I start to cook, please open the {fridge}, so that I can see what there is."),
+        ("leave", "You will find the {fridge} closed. Leave it open, please."),
     ),
     "close_fridge": with_verbs(
         ("close", "Close the {fridge}."),
@@ -151,6 +153,8 @@ TRAIN: dict[str, tuple[Wording, ...]] = {
         ("make sure", "Make sure that the {fridge} is closed."),
         ("is open", "The {fridge} is open; close it."),
         ("would like", "I would like to have the {fridge} closed."),
+        ("close", "I am done with cooking, so you can close the {fridge} again."),
+        ("leave", "You will find the {fridge} open. Leave it closed, please."),
     ),
     "go_to": with_verbs(
         ("go", "Go to the {target}."),
@@ -167,6 +171,7 @@ TRAIN: dict[str, tuple[Wording, ...]] = {
         ("navigate", "Navigate to the {target} and stop there."),
         ("find", "Find the {target} and stay beside it."),
         ("are needed", "You are needed at the {target}."),
+        ("go over", "I shall need some help at the {target} soon, so go over there now."),
     ),
     "find": with_verbs(
         ("find", "Find the {object}."),
