@@ -215,7 +215,7 @@ class _Checker:
                 report.presolved += 1
                 plans[row] = [ANY_SKILL]
                 yield row, "the goal is true at the start"
-            elif (plan := play.plan(row)) is None:
+            elif not (plan := play.plan(row)):
                 yield row, "the planner finds no way to the goal"
             elif len(plan) > MAX_STEPS:
                 yield row, f"the goal takes {len(plan)} steps; an episode has {MAX_STEPS}"
@@ -238,7 +238,7 @@ class _Checker:
                 elif outcome.invalid[row] or not plans[row]:
                     # Where it put something down is left to chance: plan on from there.
                     following = play.plan(row)
-                    if following is None:
+                    if not following:
                         yield row, f"after {play.lengths[row]} steps the planner finds no way to the goal"
                         del plans[row]
                     else:
