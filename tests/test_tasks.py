@@ -360,8 +360,7 @@ def test_relations_hold_where_they_are_told():
     for task, episode in zip(tasks, episodes, strict=True):
         assert answer(task.relation, world.scene(episode.arrangement.scene)) == task.slots["target"]
         assert task.slots["target"] not in task.instruction
-    with pytest.raises(LlarpError, match="in none of the 3 test homes of 'tiny'"):
-        fixed_episodes(WORLD, "spatial_relationships")
+    assert len(episodes) == 100 > len(fixed_episodes(WORLD, "spatial_relationships"))  # which has no kitchen
 
 
 def test_training_episodes_are_made_ahead_and_given_in_order():

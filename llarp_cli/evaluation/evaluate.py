@@ -19,7 +19,7 @@ from llarp_cli.rearrangement.episode_files import read_episodes
 from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.splits import GROUPS, SPLITS, EpisodeList, find_split, split_episodes
-from llarp_cli.rearrangement.tasks import FAMILIES
+from llarp_cli.rearrangement.tasks import FAMILIES, TRAINED
 
 
 def evaluate(
@@ -96,7 +96,7 @@ def evaluate_policy(
     Args:
         source: what `runs.resolve_policy` found.
         splits: names of splits or groups; empty for all.
-        families: only these; empty for those the policy's recipe trains.
+        families: only these; empty for those that the policy's recipe trains and those that no training split has.
         all_families: every family, trained or not.
         episode_file: in place of splits.
         limit: only the first episodes of each split.
@@ -119,11 +119,13 @@ def evaluate_policy(
     world = registry.load("environment", opened.environment)
     if given is None:
         given = [episode for name in names for episode in split_episodes(world, name)]
-    wanted = families or (() if all_families else opened.families)
+    untrained = [family for family in FAMILIES if family not in TRAINED]
+    wanted = families or (() if all_families or not opened.families else (*opened.families, *untrained))
     episodes = [episode for episode in given if not wanted or episode.family in wanted]
     left_out = Counter(episode.family for episode in given if wanted and episode.family not in wanted)
     if not episodes:
-        raise UsageProblem(f"no episode of {', '.join(wanted)} here: there are {', '.join(left_out)}", "--all-families")
+        asked = ", ".join(families or opened.families)
+        raise UsageProblem(f"no episode of {asked} here: there are {', '.join(left_out)}", "--all-families")
     if limit is not None:
         episodes = _first_of_each(episodes, limit)
 
