@@ -40,6 +40,9 @@ STAND_OFF: dict[str, int] = {"chair": 900, "black table": 1000, "brown table": 9
 """Piece → how far along its local +z the robot stands, from its origin: chosen to leave the largest rectangle of its
 object area within reach and in view (`scenes.usable`); nearer to the brown table, whose top is almost at eye level."""
 
+SOFA_AHEAD = 100
+"""The centre of a sofa's object area is so far before its own, millimetres."""
+
 FRIDGE_LEFT, FRIDGE_RIGHT = (-1700, 20), (2270, 20)
 """Where the fridge's origin is in the counter's frame, beyond its left or its right end."""
 
@@ -186,6 +189,12 @@ def inside(polygon: Polygon, room: Room) -> bool:
     """Whether a polygon lies in a room."""
     x0, z0, x1, z1 = room
     return all(x0 <= x <= x1 and z0 <= z <= z1 for x, z in polygon)
+
+
+def movable_piece(kind: str, x: int, z: int, heading: int) -> Piece:
+    """A movable piece whose object area is centred at x, z."""
+    ahead = -SOFA_AHEAD if kind == "sofa" else 0
+    return Piece(kind, *world(Piece(kind, x, z, heading), 0, ahead), heading)
 
 
 def kitchen(x: int, z: int, heading: int, fridge: Point) -> tuple[Piece, Piece]:

@@ -26,10 +26,10 @@ from llarp_cli.home.layouts import (
     front_zone,
     kitchen,
     kitchen_zone,
+    movable_piece,
     rectangle,
     turn,
     wall_rectangles,
-    world,
 )
 from llarp_cli.home.procedural import Plan
 from llarp_cli.rearrangement.draws import Draws
@@ -89,16 +89,22 @@ def released(name: str, attempt: int = 0) -> Layout | None:
     fixed = [polygon for wall in plan.walls for polygon in wall_rectangles(wall)]
     fixed += [footprint(counter), footprint(cold)]
     for kind in MOVABLE:
-        piece = _faced(kind, facts, plan.room, fixed)
+        others = [footprint(Piece(other, *facts[other])) for other in MOVABLE if other != kind]
+        piece = faced(kind, facts[kind], plan.room, [*fixed, *others])
         plan.keep(piece, front_zone(piece))
     return plan.finished(name) if plan.furniture("chair") else None
 
 
-def _faced(kind: str, facts: dict[str, tuple[int, int, int]], room: Room, fixed: list[Polygon]) -> Piece:
-    """A movable piece, its front toward free floor and, where both sides have that, toward the middle of the room."""
-    x, z, yaw = facts[kind]
-    others = [footprint(Piece(other, *facts[other])) for other in MOVABLE if other != kind]
-    blocked = [*fixed, *others]
+def faced(kind: str, place: tuple[int, int, int], room: Room, blocked: list[Polygon]) -> Piece:
+    """A movable piece, its front toward free floor and, where both sides have that, toward the middle of the room.
+
+    Args:
+        kind: one of `MOVABLE`.
+        place: centre x, z of its object area, and the heading of its long side in millidegrees.
+        room: where it stands.
+        blocked: what else stands there.
+    """
+    x, z, yaw = place
     to_x, to_z = (room[0] + room[2]) // 2 - x, (room[1] + room[3]) // 2 - z
 
     def preference(piece: Piece) -> tuple[int, int]:
@@ -109,7 +115,4 @@ def _faced(kind: str, facts: dict[str, tuple[int, int, int]], room: Room, fixed:
         cos, sin = turn(piece.heading)
         return free, to_z * cos - to_x * sin
 
-    # The facts give the centre of the object area, which is 100 mm before a sofa's own.
-    ahead = -100 if kind == "sofa" else 0
-    sides = [Piece(kind, *world(Piece(kind, x, z, heading), 0, ahead), heading) for heading in (yaw, yaw + 180_000)]
-    return max(sides, key=preference)
+    return max((movable_piece(kind, x, z, heading) for heading in (yaw, yaw + 180_000)), key=preference)

@@ -17,6 +17,7 @@ from llarp_cli.home.layouts import (
     FOOTPRINTS,
     FULL_TURN,
     ROBOT_RADIUS,
+    SOFA_AHEAD,
     STAND_OFF,
     Layout,
     Piece,
@@ -25,6 +26,7 @@ from llarp_cli.home.layouts import (
     world,
 )
 from llarp_cli.home.procedural import procedural
+from llarp_cli.home.recovered import recovered, recovered_places
 from llarp_cli.home.released import released, released_names
 from llarp_cli.rearrangement.simulator import Scene
 from llarp_cli.rearrangement.vocabulary import JOINTS, RECEPTACLES, SURFACES
@@ -32,6 +34,8 @@ from llarp_cli.rearrangement.vocabulary import JOINTS, RECEPTACLES, SURFACES
 ATTEMPTS = 200
 PICK_REACH = 1480
 """A little less than the 1.5 m within which the robot can pick, millimetres."""
+PICK_BEARING = 0.98
+"""A little less than the 1.0 radians to either side of straight ahead, likewise."""
 
 _THICKNESS = 20
 """Half the thickness of the flat things one still wants to see."""
@@ -92,7 +96,7 @@ AREAS: dict[str, _Area] = {
     "sink": _Area("kitchen counter", 0, 706, 0, 185, 125, 30, 270, (0, 670), rim=160),
     "right counter": _Area("kitchen counter", 1035, 859, 0, 745, 310, 30, 270, (1035, 1060)),
     "left counter": _Area("kitchen counter", -760, 859, 0, 455, 310, 30, 270, (-760, 960)),
-    "sofa": _Area("sofa", 0, 404, 100, 745, 265, 30, 270, (0, STAND_OFF["sofa"])),
+    "sofa": _Area("sofa", 0, 404, SOFA_AHEAD, 745, 265, 30, 270, (0, STAND_OFF["sofa"])),
     # From the right, past the open door and outside its swing.
     "fridge": _Area("fridge", 0, 950, -10, 310, 220, 30, 270, (350, 1150)),
     "left drawer": _drawer("left drawer", (-760, 1250)),
@@ -112,13 +116,16 @@ HANDLES: dict[str, tuple[str, tuple[int, int, int], tuple[int, int]]] = {
 
 @lru_cache(maxsize=2048)
 def furnished(name: str) -> Home:
-    """The home of that name: "home-<number>" or a released one.
+    """The home of that name: "home-<number>", a released one, or one whose name tells its plan (`recovered`).
 
     Raises:
         UsageProblem: there is no such home.
+        LlarpError: what its name tells leaves the robot no room.
     """
     if name in released_names():
         plans = (released(name, attempt) for attempt in range(ATTEMPTS))
+    elif recovered_places(name) is not None:
+        plans = (recovered(name, attempt) for attempt in range(ATTEMPTS))
     else:
         stem, _, number = name.partition("-")
         if stem != "home" or not number.isdecimal() or len(number) > 18 or str(int(number)) != number:
@@ -223,21 +230,29 @@ def usable(half_x: int, half_z: int, y: int, distance: int, rim: int = 0) -> tup
     Returns:
         distance of the near edge, distance of the far edge, half width; millimetres.
     """
-    drop = HEIGHT * 1000 - y
-    level, down = math.cos(PITCH), math.sin(PITCH)
-    ahead = AHEAD * 1000
-    # Beyond the lower edge of the picture, and over the rim to a little above the surface.
-    closest = drop * math.tan(math.pi / 4 - PITCH) + 30
-    if rim:
-        closest = max(closest, (distance - half_z - ahead) * (drop - _THICKNESS) / (drop - rim))
+    closest = nearest_in_view(half_z, y, distance, rim)
     best, chosen = 0, (0, 0, 0)
     for near in range(distance - half_z, distance + half_z - 50, 10):
-        if near - ahead < closest:
+        if near < closest:
             continue
-        in_view = 0.94 * ((near - ahead) * level + drop * down)
-        narrow = min(half_x, in_view, near * math.tan(0.98))
+        narrow = min(half_x, half_view(near, y), near * math.tan(PICK_BEARING))
         for far in range(near + 50, min(distance + half_z, PICK_REACH - 1) + 1, 10):
             half = int(min(narrow, math.sqrt(PICK_REACH**2 - far**2))) // 5 * 5
             if half * (far - near) > best:
                 best, chosen = half * (far - near), (near, far, half)
     return chosen
+
+
+def nearest_in_view(half_z: int, y: int, distance: int, rim: int) -> float:
+    """How far ahead of it the robot begins to see an area: arguments as of `usable`, millimetres."""
+    drop, ahead = HEIGHT * 1000 - y, AHEAD * 1000
+    # Beyond the lower edge of the picture, and over the rim to a little above the surface.
+    closest = drop * math.tan(math.pi / 4 - PITCH) + 30
+    if rim:
+        closest = max(closest, (distance - half_z - ahead) * (drop - _THICKNESS) / (drop - rim))
+    return ahead + closest
+
+
+def half_view(near: float, y: int) -> float:
+    """How far to either side the robot sees at a distance ahead and a height, millimetres, with a little to spare."""
+    return 0.94 * ((near - AHEAD * 1000) * math.cos(PITCH) + (HEIGHT * 1000 - y) * math.sin(PITCH))
