@@ -1,13 +1,9 @@
-"""A picture of each family for the documentation: what the robot sees at a telling moment, and the sentence.
-
-Maintainers run it after a change to the home's looks, the sentences or the episodes:
-`python -m llarp_cli.dataset.pictures docs/images`.
-"""
+"""A picture of each family for the documentation: what the robot sees at a telling moment, and the sentence."""
 
 from __future__ import annotations
 
 import os
-import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,70 +17,85 @@ from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.goals import parse
 from llarp_cli.rearrangement.play import Play
 from llarp_cli.rearrangement.simulator import World
-from llarp_cli.rearrangement.skills import SKILLS
+from llarp_cli.rearrangement.skills import SKILL_INDEX, SKILLS
 from llarp_cli.rearrangement.splits import SPLITS, split_episodes
 from llarp_cli.rearrangement.tasks import FAMILIES
-from llarp_cli.rearrangement.vocabulary import CATEGORIES
+from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF
 
 VIEW = 320
 """Side of a picture, pixels; drawn twice as large and made smaller, so that edges are smooth."""
 MARGIN, FONT = 10, 15
 COLOURS = 128
 """Of a picture's palette, which keeps its file small."""
+LEAST = 2000
+"""Pixels of an object that is clearly seen."""
 PAPER, INK = (255, 255, 255), (30, 30, 30)
 
 
-def family_pictures(world: World, directory: Path) -> dict[str, int]:
+def family_pictures(world: World, directory: Path) -> dict[str, Episode]:
     """Write one .png file per family, replaced whole.
 
     Args:
         world: where.
-        directory: which exists.
+        directory: is made if need be.
 
     Returns:
-        Family → size of its file, bytes.
+        Family → the episode in its picture.
     """
-    sizes = {}
-    shown: set[str] = set()
+    directory.mkdir(exist_ok=True)
+    pictured: dict[str, Episode] = {}
+    shown: Counter[str] = Counter()
     for family in FAMILIES:
         episode, view = _telling(world, _episodes(world, family), shown)
-        shown |= parse(episode.goal).categories()
         path = directory / f"{family}.png"
         temporary = path.with_name(f".{path.name}.tmp")
         _with_caption(view, episode.instruction).quantize(COLOURS).save(temporary, "PNG", optimize=True)
         os.replace(temporary, path)
-        sizes[family] = path.stat().st_size
-    return sizes
+        pictured[family] = episode
+    return pictured
 
 
 def _episodes(world: World, family: str) -> list[Episode]:
-    """The episodes of the first split that evaluates a family in unseen homes."""
-    split = next(name for name, one in SPLITS.items() if one.homes == "test" and family in one.families)
-    return split_episodes(world, split, [family])
+    """The episodes of the first two splits that evaluate a family in unseen homes."""
+    splits = [name for name, one in SPLITS.items() if one.homes == "test" and family in one.families]
+    return [episode for split in splits[:2] for episode in split_episodes(world, split, [family])]
 
 
-def _telling(world: World, episodes: Sequence[Episode], shown: set[str]) -> tuple[Episode, NDArray[np.uint8]]:
-    """The episode in which most is seen of what its sentence is about, and that view.
+def _telling(world: World, episodes: Sequence[Episode], shown: Counter[str]) -> tuple[Episode, NDArray[np.uint8]]:
+    """The episode whose picture tells most, and that view.
 
-    One about categories of which none was shown before, if there is one.
-
-    Seen just before the planner picks something up or closes the fridge; else when it is done.
+    Args:
+        episodes: to choose from.
+        shown: how often categories and places were in pictures so far; those of this one are added.
     """
     play = Play(world, len(episodes), 2 * VIEW, RewardOptions(), MAX_STEPS, seed=0)
     play.begin(dict(enumerate(episodes)))
-    plans = [play.plan(row) or [] for row in range(len(episodes))]
-    moments = [
-        next((step for step, action in enumerate(plan) if SKILLS[action].kind in ("pick", "close")), len(plan))
-        for plan in plans
-    ]
-    for step in range(max(moments)):
-        rows = np.array([step < moment for moment in moments])
-        actions = [plan[step] if going else 0 for plan, going in zip(plans, rows, strict=True)]
-        play.act(np.array(actions), rows)
+    places = [_place(play, row) for row in range(len(episodes))]
+    play.act(np.array([SKILL_INDEX["go_to", place] for place in places]))
+    opening = [SKILLS[(play.plan(row) or [0])[0]].kind == "open" for row in range(len(episodes))]
+    play.act(np.full(len(episodes), SKILL_INDEX["open", "fridge"]), np.array(opening))
     views = play.look()
-    new = [not parse(episode.goal).categories() & shown for episode in episodes]
-    best = max(range(len(episodes)), key=lambda row: (new[row], _pixels(play, row)))
+    spoken = [parse(episode.goal).categories() for episode in episodes]
+
+    def telling(row: int) -> tuple[bool, bool, int, int]:
+        pixels = _pixels(play, row)
+        return pixels >= LEAST, not any(shown[category] for category in spoken[row]), -shown[places[row]], pixels
+
+    best = max(range(len(episodes)), key=telling)
+    shown.update([*spoken[best], places[best]])
     return episodes[best], views[best].copy()
+
+
+def _place(play: Play, row: int) -> str:
+    """Where to look from: before the fridge if the goal speaks of it, else where the first object needed is, else
+    where the robot is sent."""
+    episode = play.episodes[row]
+    if "_fridge(" in str(episode.goal):
+        return "fridge handle"
+    picked = [SKILLS[action].target for action in play.plan(row) or [] if SKILLS[action].kind == "pick"]
+    for category in (*picked, *parse(episode.goal).categories()):
+        return next(one.receptacle for one in episode.arrangement.objects if CATEGORY_OF[one.asset] == category)
+    return episode.slots["target"]
 
 
 def _pixels(play: Play, row: int) -> int:
@@ -115,10 +126,3 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont) -> list[str]:
         else:
             lines.append(word)
     return lines
-
-
-if __name__ == "__main__":
-    from llarp_cli.registry import load
-
-    for name, size in family_pictures(load("environment", "home"), Path(sys.argv[1])).items():
-        print(f"{name}: {size:,} bytes")
