@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import TypeVar
 
 from llarp_cli.errors import UsageProblem, unknown
 from llarp_cli.rearrangement.draws import Draws
 from llarp_cli.rearrangement.relations import RELATIONS
 from llarp_cli.rearrangement.vocabulary import CATEGORY_OF
 from llarp_cli.rearrangement.wordings import HELD_OUT, LOOKS, NEEDS, SYNONYMS, TRAIN
+
+T = TypeVar("T")
 
 WORDINGS = ("train", "held_out", "synonyms")
 """Which sentences: training ones, held-out ones, or training ones with receptacle names never trained on."""
@@ -57,22 +60,22 @@ def instruction(
     """
     if wordings not in WORDINGS:
         raise unknown("wordings", wordings, WORDINGS)
-    table = "HELD_OUT" if wordings == "held_out" else "TRAIN"
-    kind = "held-out" if wordings == "held_out" else "train"
+    held_out = wordings == "held_out"
+    kind = "held-out" if held_out else "train"
     names = dict(slots)
-    if family == "context" and wordings == "held_out":
-        needs = _known("need for a", names["object"], NEEDS).sentences
-        number = draws.below(len(needs))
-        return fill(needs[number], names), f"{kind}-{number}"
-    number, sentence = draws.choice(_fitting(table, family, tuple(slots)))
+    if family == "context" and held_out:
+        sentence, part = _part(_known("needed object", names["object"], NEEDS).sentences, draws)
+        return fill(sentence, names), f"{kind}{part}"
+    number, sentence = draws.choice(_fitting(held_out, family, tuple(slots)))
     part = ""
     if family == "refer":
-        names["look"], part = _part(_known("look of a", names["object"], LOOKS), draws)
+        names["look"], part = _part(_known("described object", names["object"], LOOKS), draws)
     elif family == "spatial":
         names["place"], part = _part(_known("relation", relation, RELATIONS).phrases, draws)
     elif family == "distraction":
-        request, part = instruction("fetch", {key: slots[key] for key in ("object", "target")}, "train", draws)
-        names["request"], part = request, part.removeprefix("train")
+        asked = {slot: slots[slot] for slot in ("object", "target")}
+        names["request"], request = instruction("fetch", asked, "train", draws)
+        part = request.removeprefix("train")
     elif wordings == "synonyms":
         names["fridge"] = "fridge"
         names = {slot: draws.choice(SYNONYMS[name]) if name in SYNONYMS else name for slot, name in names.items()}
@@ -99,37 +102,38 @@ def with_article(noun: str) -> str:
 
 
 @cache
-def _fitting(table: str, family: str, slots: tuple[str, ...]) -> Sequence[tuple[int, str]]:
-    """The wordings of a family that use just these slots, with their numbers."""
-    wordings = {"TRAIN": TRAIN, "HELD_OUT": HELD_OUT}[table]
-    if family not in wordings:
-        raise unknown("family", family, wordings)
-    fitting = [
+def _fitting(held_out: bool, family: str, slots: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
+    """The wordings of a family that use just these slots (`other` may be left out), with their numbers."""
+    table = HELD_OUT if held_out else TRAIN
+    if family not in table:
+        raise unknown("family", family, table)
+    fitting = tuple(
         (number, wording.sentence)
-        for number, wording in enumerate(wordings[family])
-        if slots_of(wording.sentence) in (set(slots), set(slots) - {"other"})
-    ]
+        for number, wording in enumerate(table[family])
+        if slots_of(wording.sentence) in ({*slots}, {*slots} - {"other"})
+    )
     if not fitting:
-        raise UsageProblem(
-            f"no sentence of family '{family}' has slots {', '.join(slots) or '(none)'}", "see `FAMILIES`"
-        )
+        raise UsageProblem(f"no sentence of family '{family}' has slots {', '.join(slots) or '(none)'}")
     return fitting
 
 
 def slots_of(sentence: str) -> set[str]:
     """The slots of a task that a wording tells of."""
     names = {STAND_INS.get(slot[2], slot[2]) for slot in SLOT.finditer(sentence)} - {"fridge"}
-    return names - {"request"} | {"object", "target"} if "request" in names else names
+    if "request" in names:
+        names = names - {"request"} | {"object", "target"}
+    return names
 
 
 def _part(phrases: Sequence[str], draws: Draws) -> tuple[str, str]:
+    """One of the phrases, and its number as it stands in the name of a wording."""
     number = draws.below(len(phrases))
     return phrases[number], f"-{number}"
 
 
-def _known(what: str, name: str, table: Mapping):
+def _known(kind: str, name: str, table: Mapping[str, T]) -> T:
     if name not in table:
-        raise unknown(what, name, table)
+        raise unknown(kind, name, table)
     return table[name]
 
 

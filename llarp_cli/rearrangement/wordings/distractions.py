@@ -23,7 +23,7 @@ DISTRACTIONS: tuple[Wording, ...] = sentences(
     "I am reading a detective story in which {a other} solves the case. {request}",
     "{request} In case you wonder why I am in such a good mood: tomorrow is my birthday.",
     "The train was late again and I had to stand all the way. {request}",
-    "Somebody once told me that {plural other} bring good luck, but I doubt it. {request}",
+    "Somebody once told me that {plural other} mean good luck, but I doubt it. {request}",
     "{request} The word for {a other} in Finnish always escapes me.",
     "I have a bit of a headache today, nothing serious. {request}",
 )

@@ -28,7 +28,7 @@ LOOKS: dict[str, tuple[str, ...]] = {
         "little round fruit of an almost violet colour",
         "smooth, deep purple fruit with a short stalk",
         "dark fruit that is purple all over",
-        "dark round fruit that is nearly black",
+        "round fruit in dark violet",
     ),
     "peach": (
         "round fruit with a rosy blush",

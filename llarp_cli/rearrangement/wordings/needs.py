@@ -50,7 +50,7 @@ NEEDS: dict[str, Need] = {
         (
             "Somebody spilled red wine, and it left a stain. Bring what will remove it to the {target}.",
             "The bathroom is full of germs and should be disinfected. Leave what I need {on target}.",
-            "I want to bleach some old towels; please put what I have to pour on them {on target}.",
+            "My old towels should be white again; please put what I have to pour on them {on target}.",
             "There is mould on the tiles, and water alone does not help. Set the stuff that kills it {on target}.",
         ),
     ),

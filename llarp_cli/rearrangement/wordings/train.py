@@ -62,7 +62,7 @@ TRAIN: dict[str, tuple[Wording, ...]] = {
         ("put", "Put the {object1} and the {object2} {on target}."),
         ("bring", "Bring the {object1} and the {object2} to the {target}."),
         ("move", "Move both the {object1} and the {object2} to the {target}."),
-        ("place", "Place {a object1} and {a object2} {on target}."),
+        ("place", "Place both {a object1} and {a object2} {on target}."),
         ("find", "Find the {object1} and the {object2}, then leave both {on target}."),
         ("need", "I need the {object1} and also the {object2} {on target}."),
         ("collect", "Collect the {object1} as well as the {object2} and take them to the {target}."),
