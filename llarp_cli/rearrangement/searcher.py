@@ -37,6 +37,9 @@ FRIDGE = JOINTS.index("fridge")
 """The fridge's joint, and the navigation target that its handle is."""
 BEFORE_THE_FRIDGE = (FRIDGE, TARGETS.index("fridge"))
 
+ASIDE = RECEPTACLES.index("chair")
+"""Where it puts an object that is in the way."""
+
 IS_SURFACE = np.array([name in SURFACES for name in RECEPTACLES])
 JOINT_OF = np.full(NOWHERE + 1, -1)
 for _receptacle, _joint in DRAWER_RECEPTACLES:
@@ -68,7 +71,7 @@ class Searcher:
         self._visited = np.zeros((homes, NOWHERE), bool)
         self._tried = np.zeros((homes, MAX_WANTS, NOWHERE), bool)  # picking failed there
         self._taken = np.zeros((homes, MAX_WANTS), bool)  # it has picked one from the stated source
-        self._mistaken = np.zeros((homes, NOWHERE), bool)  # there a pick took what was delivered already
+        self._go_back = np.full(homes, -1)  # receptacle where a pick took what was delivered already
 
     def start(self, home: int, episode: Episode) -> None:
         """Begin an episode in one home, knowing nothing but the sentence's family and slots."""
@@ -80,7 +83,7 @@ class Searcher:
         self._go_to[home], self._door[home], self._conditional[home] = asked.go_to, asked.door, asked.conditional
         self._known[home], self._location[home] = -1, -1
         self._visited[home], self._tried[home], self._taken[home] = False, False, False
-        self._mistaken[home] = False
+        self._go_back[home] = -1
 
     def look(self, rows: NDArray[np.intp] | None = None) -> None:
         """Take in the pictures of the last `render` of rows (all where left out)."""
@@ -116,14 +119,12 @@ class Searcher:
         arrived = rows[argument[rows] >= FIRST_RECEPTACLE]
         self._visited[arrived, argument[arrived] - FIRST_RECEPTACLE] = True
         self._learn_condition(rows[np.isin(argument[rows], BEFORE_THE_FRIDGE)])
+        self._go_back[rows[argument[rows] - FIRST_RECEPTACLE == self._go_back[rows]]] = -1
 
         here = self._location - FIRST_RECEPTACLE
         match = self._category == argument[:, None]
         rows = np.flatnonzero(valid & (kind == PICK))
-        lay_on = self._known[rows, self._facts.held[rows]]
-        delivered = self._every[rows] & (match[rows] & (lay_on[:, None] == self._target[rows])).any(axis=1)
-        self._mistaken[rows] &= delivered[:, None]
-        self._mistaken[rows[delivered], here[rows[delivered]]] |= here[rows[delivered]] >= 0
+        self._notice_mistakes(rows, match, here)
         self._known[rows, self._facts.held[rows]] = -1
         self._taken[rows] |= match[rows] & (self._source[rows] == here[rows, None])
         self._tried[rows] &= ~match[rows, :, None]
@@ -144,6 +145,25 @@ class Searcher:
         opened = self._facts.opened[rows, FRIDGE]
         self._door[rows] = opened
         self._category[rows, np.where(opened, 1, 0)] = -2
+
+    def _notice_mistakes(self, rows: NDArray[np.intp], match: NDArray[np.bool_], here: NDArray[np.intp]) -> None:
+        """Where every object is meant, see whether the picks in these rows took what was delivered already.
+
+        A pick takes whichever is first of those in reach, so it would again. What it took is therefore put
+        aside, and the others at this place come first.
+
+        Args:
+            match: bool [N, W], the wants whose category is being picked.
+            here: [N], the receptacle before which the robot stands, negative for none.
+        """
+        lay_on = self._known[rows, self._facts.held[rows]]
+        delivered = match[rows] & (lay_on[:, None] == self._target[rows])
+        mistaken = self._every[rows] & (here[rows] >= 0) & delivered.any(axis=1)
+        self._go_back[rows] = np.where(mistaken, here[rows], -1)
+        rows, want = rows[mistaken], delivered[mistaken].argmax(axis=1)
+        elsewhere = here[rows] != self._target[rows, want]
+        rows, want = rows[elsewhere], want[elsewhere]
+        self._source[rows, want], self._taken[rows, want] = here[rows], True
 
     def _worth_trying(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Surfaces on which each wanted object may be: all but its destination; bool [n, W, 11]."""
@@ -171,6 +191,7 @@ class Searcher:
         held = self._simulator.categories[np.arange(len(here)), self._facts.held]
         fits = (self._category == held[:, None]) & ~self._delivered()
         destination = np.take_along_axis(self._target, fits.argmax(axis=1)[:, None], axis=1)[:, 0]
+        destination = np.where(self._go_back >= 0, ASIDE, destination)
         bring = np.where(
             destination == here, PLACE_RECEPTACLE[destination], GO_TO_TARGET[FIRST_RECEPTACLE + destination]
         )
@@ -216,11 +237,11 @@ class Searcher:
         # Seen everywhere and found nowhere: something hides it, so it tries where it stands.
         hidden = ~(possible & ~self._visited).any(axis=1)
         try_here = hidden & (here >= 0) & possible[rows, here] & ~tried[rows, here]
-        # Where a pick took what was delivered already, it would do so again: the next surface may do better.
-        mistaken = self._mistaken[rows, here] & (here >= 0) & ~hidden
-        take = is_here[rows, want] & ~mistaken
+        back, take = self._go_back >= 0, is_here[rows, want]
         place = np.select(
-            [~self._bring, take, astray < NOWHERE, stated, try_here], [onward, here, astray, source, here], onward
+            [~self._bring, back, take, stated & self._every, astray < NOWHERE, stated, try_here],
+            [onward, self._go_back, here, source, astray, source, here],
+            onward,
         )
         fetch = np.where(
             self._bring & (place == here),
