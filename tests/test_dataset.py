@@ -6,14 +6,18 @@ import gzip
 import json
 import os
 import random
+import shlex
 import time
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llarp_cli.cli import main
 from llarp_cli.dataset import generate_file
+from llarp_cli.dataset.document import goal_text
 from llarp_cli.dataset.sources import file_source, find_sources, training_source
 from llarp_cli.dataset.statistics import statistics_of
 from llarp_cli.dataset.validate import validate
@@ -21,8 +25,11 @@ from llarp_cli.errors import UsageProblem
 from llarp_cli.home import world
 from llarp_cli.rearrangement.episode_files import BadLine, line, read_episodes, scan_episodes
 from llarp_cli.rearrangement.goals import compile, parse
-from llarp_cli.rearrangement.splits import generate
+from llarp_cli.rearrangement.splits import SPLITS, generate
+from llarp_cli.rearrangement.tasks import FAMILIES
 from llarp_cli.rearrangement.vocabulary import CATEGORIES
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -383,3 +390,56 @@ def test_generate_leaves_nothing_behind_when_it_fails(llarp, tmp_path, monkeypat
 def test_generate_takes_families(tmp_path):
     assert generate_file(world, "rephrasing", tmp_path / "more.jsonl", 6, 1, ["fetch", "put_away"]) == 6
     assert {one.family for one in read_episodes(tmp_path / "more.jsonl")} == {"fetch", "put_away"}
+
+
+# import
+
+
+def test_what_is_no_released_file_leaves_nothing_behind(llarp, tmp_path):
+    (tmp_path / "x.pickle").write_bytes(b"nonsense")
+    result = llarp("dataset", "import", "x.pickle", "--out", "x.jsonl", "--json", "x.json")
+    assert result.exit_code == 2 and result.stderr.startswith("error: ") and "x.pickle" in result.stderr
+    assert os.listdir(tmp_path) == ["x.pickle"]
+    assert llarp("dataset", "import", "none.pickle", "--out", "x.jsonl").exit_code == 2
+    assert llarp("dataset", "import", "x.pickle", "--out", "x.pkl").stderr.startswith(
+        "error: --out 'x.pkl' does not end"
+    )
+
+
+# what the documentation says
+
+
+def documented(page: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    return [line.strip().partition("#")[0] for line in text.splitlines() if line.startswith("    llarp ")]
+
+
+@pytest.mark.parametrize("line", [*documented("benchmark.md"), *documented("episodes.md")])
+def test_every_command_in_the_documentation_parses(line, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    name, *arguments = shlex.split(line)[1:]
+    command = main.get_command(click.Context(main), name)
+    if isinstance(command, click.Group):
+        inner, *arguments = arguments
+        command = command.commands[inner]
+    command.make_context(name, arguments)
+
+
+def test_the_documentation_tells_of_every_family_and_split():
+    text = (ROOT / "docs" / "benchmark.md").read_text("utf-8")
+    for split in SPLITS:
+        assert f"| `{split}` |" in text
+    for family in FAMILIES:
+        assert f"| `{family}` |" in text and f"images/{family}.png) `{family}`" in text
+        assert (ROOT / "docs" / "images" / f"{family}.png").is_file()
+    assert sum(path.stat().st_size for path in (ROOT / "docs" / "images").iterdir()) < 1_500_000
+
+
+def test_goals_are_told_in_one_line():
+    apart = {**brought("apple", "sofa"), "expr_type": "NAND"}
+    assert (
+        goal_text(parse(brought("apple", "sofa", "sink"))) == "there is an apple X: on_top(X, sofa) AND on_top(X, sink)"
+    )
+    assert goal_text(parse({**brought("lid", "sofa"), "quantifier": "FORALL"})) == "for every lid X: on_top(X, sofa)"
+    both = {"expr_type": "AND", "sub_exprs": ["not_holding()", apart]}
+    assert goal_text(parse(both)) == "not_holding() AND (there is an apple X: not (on_top(X, sofa)))"

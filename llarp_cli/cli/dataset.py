@@ -128,3 +128,21 @@ def generate(split: str, count: int, seed: int, families: tuple[str, ...], out: 
 
     generate_file(load("environment", "home"), split, out, count, seed, families)
     click.echo(out)
+
+
+@dataset.command("import")
+@click.argument("source", type=click.Path(path_type=Path), metavar="FILE.pickle")
+@click.option("--out", type=OutputFile(".jsonl", ".jsonl.gz"), required=True, metavar="FILE.jsonl")
+@json_option
+def import_(source: Path, out: Path, json_file: Path | None) -> None:
+    """Make an episode file of a released one (ml-llarp's pickles). Nothing in it is run.
+
+    \b
+    llarp dataset import new_scenes.pickle --out released.jsonl
+    llarp eval planner --episodes released.jsonl
+    """
+    from llarp_cli.dataset_import import import_file
+
+    report = import_file(source, out)
+    click.echo(report.text())
+    save_json(json_file, report.to_json())
