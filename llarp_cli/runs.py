@@ -210,19 +210,19 @@ def new_run_path(recipe_name: str, policy_name: str) -> Path:
     return RUNS / f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def resolve_policy(text: str | None) -> Path | Literal["planner", "random"]:
-    """What a POLICY argument means: the directory with the adapter, or one of the two that are not learned.
+def resolve_policy(text: str | None) -> Path | Literal["planner", "searcher", "random"]:
+    """What a POLICY argument means: the directory with the adapter, or one of the three that are not learned.
 
     Args:
-        text: a run directory (its last checkpoint), a checkpoint, an export, "planner" or "random"; None is
-            the newest run under `./runs` that has a checkpoint.
+        text: a run directory (its last checkpoint), a checkpoint, an export, "planner", "searcher" or "random";
+            None is the newest run under `./runs` that has a checkpoint.
 
     Raises:
         UsageProblem: there is no such policy.
     """
     if text is None:
         return _newest_checkpoint()
-    if text in ("planner", "random"):
+    if text in ("planner", "searcher", "random"):
         return text
     path = Path(text)
     if (path / ADAPTER).is_file():
@@ -239,11 +239,11 @@ def resolve_policy(text: str | None) -> Path | Literal["planner", "random"]:
     if not path.exists():
         raise UsageProblem(
             f"no policy at '{text}': there is no such directory",
-            "give a run directory, a checkpoint or an export; or `planner` or `random`",
+            "give a run directory, a checkpoint or an export; or `planner`, `searcher` or `random`",
         )
     raise UsageProblem(
         f"'{text}' is no run directory, checkpoint or export: it holds no {ADAPTER}",
-        "give a directory that `llarp train` or `llarp export` made; or `planner` or `random`",
+        "give a directory that `llarp train` or `llarp export` made; or `planner`, `searcher` or `random`",
     )
 
 
@@ -257,7 +257,7 @@ def _newest_checkpoint() -> Path:
     if not found:
         raise UsageProblem(
             "there is no trained policy under ./runs yet",
-            "train one: llarp train --backbone minilm --recipe quickstart; or name `planner` or `random`",
+            "train one: llarp train --backbone minilm --recipe quickstart; or name `planner`, `searcher` or `random`",
         )
     return max(found)[2]
 

@@ -42,8 +42,9 @@ def eval_(
 ) -> None:
     """Evaluate a policy; each episode counts exactly once.
 
-    POLICY is a run directory, a checkpoint, an export, `planner` or `random`; left out, the newest run
-    under ./runs.
+    POLICY is a run directory, a checkpoint, an export, or one that is not learned: `planner` (knows
+    everything, an upper bound), `searcher` (knows what an agent has seen) or `random`; left out, the newest
+    run under ./runs.
 
     \b
     llarp eval --split rephrasing --json results.json

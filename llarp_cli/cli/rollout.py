@@ -41,8 +41,9 @@ def rollout(
 ) -> None:
     """Run one episode and show what the policy does.
 
-    POLICY is a run directory, a checkpoint, an export, `planner` or `random`; left out, the newest run
-    under ./runs.
+    POLICY is a run directory, a checkpoint, an export, or one that is not learned: `planner` (knows
+    everything, an upper bound), `searcher` (knows what an agent has seen) or `random`; left out, the newest
+    run under ./runs.
 
     \b
     llarp rollout --video out.mp4

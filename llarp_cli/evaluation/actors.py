@@ -1,4 +1,4 @@
-"""What acts in an evaluation: a learned policy, the searching planner, or chance.
+"""What acts in an evaluation: a learned policy, one of the two planners, or chance.
 
 Chance is keyed by seed and episode, so that an episode goes the same way whatever else runs beside it.
 """
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from llarp_cli.config import RewardOptions
 from llarp_cli.rearrangement.environment import MAX_STEPS, RearrangementVectorEnv
-from llarp_cli.rearrangement.skills import SKILLS
+from llarp_cli.rearrangement.execution import KIND, PICK, PLACE
+from llarp_cli.rearrangement.skills import SKILL_INDEX, SKILLS
 
 if TYPE_CHECKING:
     from llarp_cli.policy.contract import Policy
@@ -27,6 +28,9 @@ IMAGE_SIZE = 128
 
 @dataclass(frozen=True)
 class Choice:
+PICK_SOMETHING, PLACE_SOMETHING = SKILL_INDEX["pick", "ball"], SKILL_INDEX["place", "chair"]
+"""Impossible with a full hand, and with an empty one."""
+
     """One step of N rows.
 
     Attributes:
@@ -59,7 +63,39 @@ class Actor(Protocol):
 
 
 class PlannerActor:
-    """The searching planner."""
+    """The planner with full knowledge: it follows a shortest plan, and plans anew when a step went otherwise."""
+
+    image_size = IMAGE_SIZE
+
+    def reset(self, environment: RearrangementVectorEnv) -> None:
+        self._environment = environment
+        self._plans: list[list[int]] = [[] for _ in range(environment.num_envs)]
+        self._last = np.zeros(environment.num_envs, np.int64)
+
+    def act(self, observation: dict[str, Any], starts: NDArray[np.bool_]) -> Choice:
+        environment = self._environment
+        for row in np.flatnonzero(environment.active):
+            if starts[row] or not self._plans[row] or not self._went_as_planned(row):
+                self._plans[row] = self._plan(row)
+            self._last[row] = self._plans[row].pop(0)
+        return Choice(self._last.copy(), np.ones(len(self._last)))
+
+    def _went_as_planned(self, row: int) -> bool:
+        """Whether the last skill took place: where things come to rest is chance, so a pick may miss them."""
+        holds = self._environment.simulator.held[row] >= 0
+        return {PICK: holds, PLACE: not holds}.get(int(KIND[self._last[row]]), True)
+
+    def _plan(self, row: int) -> list[int]:
+        plan = self._environment.plan(row)
+        if plan:
+            return plan
+        # Nothing to do, or nothing that helps: a skill that cannot be used leaves everything as it is.
+        idle = PICK_SOMETHING if self._environment.simulator.held[row] >= 0 else PLACE_SOMETHING
+        return [idle] * (1 if plan == [] else MAX_STEPS)
+
+
+class SearcherActor:
+    """The searching planner, which knows only what an agent has seen."""
 
     image_size = IMAGE_SIZE
 
@@ -160,7 +196,7 @@ class Opened:
     """An actor and what it comes with.
 
     Attributes:
-        name: "planner", "random", or the policy's directory.
+        name: "planner", "searcher", "random", or the policy's directory.
         label: a short name for films.
         backbone: its frozen language model, None without one.
         environment: where it was trained.
@@ -177,11 +213,11 @@ class Opened:
     reward: RewardOptions = field(default_factory=RewardOptions)
 
 
-def open_actor(source: Path | Literal["planner", "random"], *, seed: int, deterministic: bool) -> Opened:
+def open_actor(source: Path | Literal["planner", "searcher", "random"], *, seed: int, deterministic: bool) -> Opened:
     """Whatever `runs.resolve_policy` found, ready to act.
 
     Args:
-        source: a directory that holds a policy, or one of the two that are not learned.
+        source: a directory that holds a policy, or one of the three that are not learned.
         seed: of sampled actions.
         deterministic: take the likeliest skill.
 
@@ -193,6 +229,8 @@ def open_actor(source: Path | Literal["planner", "random"], *, seed: int, determ
     if source == "random":
         return Opened(RandomActor(seed), "random", "random")
     from accelerate import PartialState
+    if source == "searcher":
+        return Opened(SearcherActor(), "searcher", "searcher")
 
     from llarp_cli.policy.files import open_policy
 

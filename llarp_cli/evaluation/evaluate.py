@@ -80,7 +80,7 @@ def evaluate(
 
 
 def evaluate_policy(
-    source: Path | Literal["planner", "random"],
+    source: Path | Literal["planner", "searcher", "random"],
     *,
     splits: Sequence[str] = (),
     families: Sequence[str] = (),

@@ -110,7 +110,7 @@ class Told:
 
 
 def roll_out(
-    source: Path | Literal["planner", "random"],
+    source: Path | Literal["planner", "searcher", "random"],
     *,
     video: Path | None = None,
     instruction: str | None = None,
