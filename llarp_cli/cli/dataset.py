@@ -34,8 +34,10 @@ def dataset() -> None:
 )
 @json_option
 def validate(names: tuple[str, ...], train_indices: int | None, seed: int, limit: int, json_file: Path | None) -> None:
-    """Check episodes one by one: words, goal and scene are known, everything stands where it says and in reach,
-    the goal is not true at the start, and the planner reaches it in 32 steps.
+    """Check episodes one by one.
+
+    Words, goal and scene are known, everything stands where it says and in reach, the goal is not true at the
+    start, and the planner reaches it in 32 steps.
 
     Exit status: 0 all is well, 1 an episode fails, 2 a line or file cannot be read.
 
@@ -68,7 +70,7 @@ def validate(names: tuple[str, ...], train_indices: int | None, seed: int, limit
 @dataset.command()
 @click.argument("names", nargs=-1, metavar="[SPLIT|GROUP|FILE]...")
 @click.option(
-    "--samples", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="Sentences told."
+    "--samples", type=click.IntRange(min=0), metavar="N", help="Sentences of each family. Default: what fits a screen."
 )
 @click.option(
     "--train-indices",
@@ -82,18 +84,24 @@ def validate(names: tuple[str, ...], train_indices: int | None, seed: int, limit
 @json_option
 @click.option("--plot", type=OutputFile(".png"), metavar="FILE.png", help="Draw families, plans and receptacles.")
 def show(
-    names: tuple[str, ...], samples: int, train_indices: int, seed: int, json_file: Path | None, plot: Path | None
+    names: tuple[str, ...],
+    samples: int | None,
+    train_indices: int,
+    seed: int,
+    json_file: Path | None,
+    plot: Path | None,
 ) -> None:
-    """Tell what is in splits, files and training sets: families, sentences, plan lengths, receptacles, homes.
+    """Tell what is in splits, files and training sets.
 
-    Without names: one line for each split. Plans are shortest ones, made with full knowledge.
+    Families, sentences, plan lengths, receptacles and homes; without names one line for each split. Plans are
+    shortest ones, made with full knowledge.
 
     \b
     llarp dataset show
     llarp dataset show rephrasing --samples 3
     llarp dataset show mine.jsonl --json mine.json --plot mine.png
     """
-    from llarp_cli.dataset.show import overview, page
+    from llarp_cli.dataset.show import FEW, overview, page
     from llarp_cli.dataset.sources import find_sources
     from llarp_cli.dataset.statistics import statistics_of
     from llarp_cli.rearrangement.splits import SPLITS
@@ -101,8 +109,8 @@ def show(
 
     world = load("environment", "home")
     sources = find_sources(world, names or tuple(SPLITS), train_indices, seed)
-    every = [statistics_of(world, source, samples) for source in sources]
-    click.echo("\n\n".join(map(page, every)) if names else overview(every))
+    every = [statistics_of(world, source, FEW if samples is None else samples) for source in sources]
+    click.echo("\n\n".join(page(one, samples) for one in every) if names else overview(every))
     save_json(json_file, {one.name: one.to_json() for one in every})
     if plot is not None:
         from llarp_cli.dataset.plot import plot_statistics
@@ -135,7 +143,9 @@ def generate(split: str, count: int, seed: int, families: tuple[str, ...], out: 
 @click.option("--out", type=OutputFile(".jsonl", ".jsonl.gz"), required=True, metavar="FILE.jsonl")
 @json_option
 def import_(source: Path, out: Path, json_file: Path | None) -> None:
-    """Make an episode file of a released one (ml-llarp's pickles). Nothing in it is run.
+    """Make an episode file of a pickle of the reference release.
+
+    Nothing in it is run. What is odd about it is kept and counted.
 
     \b
     llarp dataset import new_scenes.pickle --out released.jsonl

@@ -24,7 +24,7 @@ def plot_statistics(every: Sequence[Statistics], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 2.9 * len(every)), layout="constrained")
+    figure = Figure(figsize=(13, 2.9 * len(every)), layout="constrained")
     FigureCanvasAgg(figure)
     for one, axes in zip(every, figure.subplots(len(every), 3, squeeze=False), strict=True):
         _families(axes[0], one)
@@ -39,7 +39,7 @@ def _families(axes: Any, one: Statistics) -> None:
     counts = [family.episodes for family in one.families.values()]
     axes.barh(range(len(counts)), counts, color=COLOUR, height=0.7)
     axes.set_yticks(range(len(counts)), list(one.families), fontsize=LABEL)
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(counts), 4) - 0.5, -0.5)
     axes.set_title(f"{one.name}: {one.episodes:,} episodes", fontsize=11, loc="left")
     _plain(axes, "x")
 
@@ -58,7 +58,7 @@ def _receptacles(axes: Any, one: Statistics) -> None:
     places = range(len(used))
     axes.bar([place - 0.2 for place in places], [one.sources[name] for name in used], 0.4, color=COLOUR, label="from")
     axes.bar([place + 0.2 for place in places], [one.targets[name] for name in used], 0.4, color=SECOND, label="to")
-    axes.set_xticks(places, [name.replace(" ", "\n") for name in used], fontsize=LABEL)
+    axes.set_xticks(places, [name.replace(" ", "\n") for name in used], fontsize=LABEL - 1)
     axes.set_title("receptacles", fontsize=11, loc="left")
     if used:
         axes.legend(fontsize=LABEL, frameon=False, ncols=2, loc="upper right")

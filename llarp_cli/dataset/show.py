@@ -11,6 +11,8 @@ from llarp_cli.dataset.statistics import Statistics, mean
 from llarp_cli.rearrangement.vocabulary import RECEPTACLES
 
 WIDTH = 100
+FEW = 5
+"""Sentences of a family on a page that has room for them."""
 BAR = 24
 """Characters of the longest bar."""
 
@@ -34,8 +36,14 @@ def overview(every: Sequence[Statistics]) -> str:
     return "\n".join([*_aligned([header, *rows], left=(0, 7)), "", "words of a sentence and steps of a plan are means"])
 
 
-def page(one: Statistics) -> str:
-    """All about one split or file."""
+def page(one: Statistics, samples: int | None = None) -> str:
+    """All about one split or file.
+
+    Args:
+        samples: sentences of each family, of those that were kept; None for what fits a screen.
+    """
+    if samples is None:
+        samples = max(1, min(FEW, 10 // len(one.families)))
     lines = [
         f"{one.name}: {one.description}",
         f"{one.episodes:,} episodes, {one.sentences:,} different sentences, {one.homes:,} homes of "
@@ -57,7 +65,7 @@ def page(one: Statistics) -> str:
     lines += [*_aligned([header, *rows], left=(0, 3, 5)), ""]
     lines += [*_beside(_histogram(one), _receptacles(one)), ""]
     for name, family in one.families.items():
-        for sentence in family.sentences:
+        for sentence in family.sentences[:samples]:
             lines += textwrap.wrap(f"{name}: {sentence}", WIDTH, subsequent_indent="    ")
     return "\n".join(lines)
 
