@@ -30,7 +30,7 @@ from llarp_cli.learning.signals import INTERRUPTED
 from llarp_cli.learning.trainer import Trainer
 from llarp_cli.policy.build import build_policy
 from llarp_cli.policy.contract import Policy
-from llarp_cli.policy.files import open_policy, save_policy
+from llarp_cli.policy.files import check_world, open_policy, save_policy
 from llarp_cli.rearrangement.environment import RearrangementVectorEnv
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.splits import TrainingEpisodes
@@ -147,6 +147,7 @@ def _work(job: Job) -> tuple[Path, bool]:
     else:
         checkpoint = run.last()
         policy, _ = open_policy(checkpoint, accelerator.device)
+        check_world(checkpoint, policy, world)
     environment = RearrangementVectorEnv(
         world, episodes, recipe.num_envs, image_size=policy.image_size, reward=recipe.reward, seed=recipe.seed
     )

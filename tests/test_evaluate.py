@@ -252,7 +252,7 @@ def test_a_rollout_ends_after_32_steps_without_success(in_toy_world):
 
 
 def test_an_episode_that_is_not_there_is_refused(in_toy_world):
-    with pytest.raises(UsageProblem, match="split 'train' has no episode 100") as raised:
+    with pytest.raises(UsageProblem, match="there is no episode 100") as raised:
         roll_out("planner", split="train", index=100)
     assert raised.value.hint == "--episode goes from 0 to 99"
 

@@ -14,23 +14,26 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from llarp_cli import registry
 from llarp_cli.config import RewardOptions
 from llarp_cli.rearrangement.environment import MAX_STEPS, RearrangementVectorEnv
 from llarp_cli.rearrangement.execution import KIND, PICK, PLACE
 from llarp_cli.rearrangement.skills import SKILL_INDEX, SKILLS
 
 if TYPE_CHECKING:
+    from llarp_cli.config import Recipe
+    from llarp_cli.policy.build import LearnedPolicy
     from llarp_cli.policy.contract import Policy
 
 IMAGE_SIZE = 128
 """Side of the pictures where no policy asks for another."""
 
-
-@dataclass(frozen=True)
-class Choice:
 PICK_SOMETHING, PLACE_SOMETHING = SKILL_INDEX["pick", "ball"], SKILL_INDEX["place", "chair"]
 """Impossible with a full hand, and with an empty one."""
 
+
+@dataclass(frozen=True)
+class Choice:
     """One step of N rows.
 
     Attributes:
@@ -226,15 +229,11 @@ def open_actor(source: Path | Literal["planner", "searcher", "random"], *, seed:
     """
     if source == "planner":
         return Opened(PlannerActor(), "planner", "planner")
-    if source == "random":
-        return Opened(RandomActor(seed), "random", "random")
-    from accelerate import PartialState
     if source == "searcher":
         return Opened(SearcherActor(), "searcher", "searcher")
-
-    from llarp_cli.policy.files import open_policy
-
-    policy, recipe = open_policy(source, PartialState().device)
+    if source == "random":
+        return Opened(RandomActor(seed), "random", "random")
+    policy, recipe = open_learned(source)
     backbone = recipe.backbone.name if recipe.policy == "llarp" else None
     return Opened(
         PolicyActor(policy, seed, deterministic),
@@ -245,3 +244,18 @@ def open_actor(source: Path | Literal["planner", "searcher", "random"], *, seed:
         recipe.tasks.families,
         recipe.reward,
     )
+
+
+def open_learned(directory: Path) -> tuple[LearnedPolicy, Recipe]:
+    """A trained policy and its recipe, on whatever device there is, to act where it was trained.
+
+    Raises:
+        UsageProblem: as `open_policy`; or that place draws pictures that its vision encoder was not trained on.
+    """
+    from accelerate import PartialState
+
+    from llarp_cli.policy.files import check_world, open_policy
+
+    policy, recipe = open_policy(directory, PartialState().device)
+    check_world(directory, policy, registry.load("environment", recipe.environment))
+    return policy, recipe

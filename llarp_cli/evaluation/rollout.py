@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,16 @@ import numpy as np
 from llarp_cli import registry
 from llarp_cli.errors import UsageProblem
 from llarp_cli.evaluation.actors import Opened, open_actor
-from llarp_cli.evaluation.sentences import OWN, checked, knows_goal, own_episode, with_sentence
+from llarp_cli.evaluation.sentences import (
+    OWN,
+    SO_ALREADY,
+    checked,
+    knows_goal,
+    own_episode,
+    reached_at_start,
+    with_sentence,
+    without_goal,
+)
 from llarp_cli.evaluation.video import Film
 from llarp_cli.rearrangement.environment import MAX_STEPS, RearrangementVectorEnv
 from llarp_cli.rearrangement.episodes import Episode
@@ -152,7 +162,9 @@ def roll_out(
     else:
         episode, note = _choose(world, opened, split, index), ""
         if instruction is not None:
-            episode, note = with_sentence(world, episode, instruction)
+            episode, note = with_sentence(episode, instruction)
+            if reached_at_start(world, episode):
+                episode, note = without_goal(episode), SO_ALREADY
     if not knows_goal(episode) and source in NEED_A_GOAL:
         raise UsageProblem(
             f"the {source} does not read: it needs a goal, and none is known for this sentence",
@@ -231,6 +243,15 @@ def _choose(world: World, opened: Opened, split: str | None, index: int | None) 
     episodes = split_episodes(world, split)
     if index is None:
         return next((e for e in episodes if not opened.families or e.family in opened.families), episodes[0])
+    return episode_at(episodes, index)
+
+
+def episode_at(episodes: Sequence[Episode], index: int) -> Episode:
+    """One of some episodes of a split or a file.
+
+    Raises:
+        UsageProblem: there are not so many.
+    """
     if index >= len(episodes):
-        raise UsageProblem(f"split '{split}' has no episode {index}", f"--episode goes from 0 to {len(episodes) - 1}")
+        raise UsageProblem(f"there is no episode {index}", f"--episode goes from 0 to {len(episodes) - 1}")
     return episodes[index]

@@ -36,6 +36,8 @@ NO_GOAL: dict[str, Any] = {
 }
 """The goal of an episode of which nobody can say when it is done: never true."""
 
+SO_ALREADY = "what it seems to ask is so already: success is not judged"
+
 OWN = "own sentence"
 """The split, and where no goal is known the family, of an episode made for a sentence."""
 
@@ -131,27 +133,36 @@ def own_home(world: World, seed: int) -> str:
     return homes[seed % len(homes)]
 
 
-def with_sentence(world: World, episode: Episode, text: str) -> tuple[Episode, str]:
+def with_sentence(episode: Episode, text: str) -> tuple[Episode, str]:
     """An episode told in other words, and what success means then.
 
     Its goal stays where the sentence is its own, or seems to ask for the same; else the goal is what the sentence
     seems to ask for, if anything.
     """
     if plain(text) == plain(episode.instruction):
-        return episode, "success is judged by the episode's goal" if knows_goal(episode) else ""
+        return episode, goal_note(episode)
     understood = understand(text)
     if understood is None:
-        retold = replace(episode, instruction=text, family=OWN, slots={}, goal=NO_GOAL)
-        return retold, _no_goal()
+        return without_goal(replace(episode, instruction=text)), _no_goal()
     family, asked = understood
     if (family, asked.slots) == (episode.family, episode.slots):
         note = "it seems to ask what the episode's own sentence asks; success is judged by the episode's goal"
         return replace(episode, instruction=text), note
-    retold = replace(episode, instruction=text, family=family, slots=asked.slots, goal=asked.goal)
-    if reached_at_start(world, retold):
-        retold = replace(retold, family=OWN, slots={}, goal=NO_GOAL)
-        return retold, "what it seems to ask is so from the start: success is not judged"
-    return retold, f"{_understood_as(family, asked.slots)}, not by the episode's own goal"
+    return replace(episode, instruction=text, family=family, slots=asked.slots, goal=asked.goal), _understood_as(
+        family, asked.slots
+    )
+
+
+def goal_note(episode: Episode) -> str:
+    """What success in an episode means."""
+    if knows_goal(episode):
+        return "success is judged by the episode's goal"
+    return _no_goal() if episode.instruction else "nothing is asked"
+
+
+def without_goal(episode: Episode) -> Episode:
+    """An episode of which nobody can say when it is done."""
+    return replace(episode, family=OWN, slots={}, goal=NO_GOAL)
 
 
 def reached_at_start(world: World, episode: Episode) -> bool:

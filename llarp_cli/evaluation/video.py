@@ -37,11 +37,11 @@ class Film:
     Args:
         simulator: its home 0 is filmed.
         instruction: the sentence.
-        max_steps: of an episode.
+        max_steps: of an episode; None where there is no end and nothing is paid.
         actor: who acts.
     """
 
-    def __init__(self, simulator: Simulator, instruction: str, max_steps: int, actor: str):
+    def __init__(self, simulator: Simulator, instruction: str, max_steps: int | None, actor: str):
         self._simulator, self._max_steps = simulator, max_steps
         self._instruction = instruction
         self._actor = actor
@@ -50,13 +50,26 @@ class Film:
         self._caption: tuple[str, str, tuple[int, int, int]] = ("start", "", FAINT)
         self.pictures: list[NDArray[np.uint8]] = [self._picture(None)]
 
-    def add(self, skill: str, probability: float, possible: bool, reward: float) -> None:
-        """A picture of the home after a skill."""
+    def add(self, skill: str, probability: float | None, possible: bool, reward: float | None) -> None:
+        """A picture of the home after a skill.
+
+        Args:
+            probability: that the actor gave it; None where a person chose it.
+            reward: for it; None where nothing is paid.
+        """
         self._steps += 1
-        self._total += reward
-        outcome = f"reward {reward:+.2f}" if possible else f"not possible here, reward {reward:+.2f}"
-        sure = f"{probability:.0%}" if probability >= 0.01 else "<1%"
-        self._caption = (skill, f"{sure} sure   {outcome}", SKILL if possible else BAD)
+        told = ["by hand" if probability is None else f"{probability:.0%} sure" if probability >= 0.01 else "<1% sure"]
+        told += [] if possible else ["not possible here"]
+        if reward is not None:
+            self._total += reward
+            told.append(f"reward {reward:+.2f}")
+        self._caption = (skill, f"{told[0]}   {', '.join(told[1:])}", SKILL if possible else BAD)
+        self.pictures.append(self._picture(None))
+
+    def ask(self, instruction: str) -> None:
+        """A picture of the home in which something else is asked from now on."""
+        self._instruction = instruction
+        self._caption = ("asked", "", FAINT)
         self.pictures.append(self._picture(None))
 
     def end(self, success: bool) -> None:
@@ -91,7 +104,9 @@ class Film:
         y = TOP + VIEW + 30
         draw.text((MARGIN, y), skill, colour, _font(32))
         draw.text((MARGIN, y + 46), outcome, TEXT, _font(22))
-        counted = f"step {self._steps} / {self._max_steps}   return {self._total:.2f}"
+        counted = f"step {self._steps}"
+        if self._max_steps is not None:
+            counted += f" / {self._max_steps}   return {self._total:.2f}"
         draw.text((WIDTH - MARGIN, y + 46), counted, TEXT, _font(22), anchor="ra")
         draw.text((WIDTH - MARGIN, y + 8), self._actor, FAINT, _font(16), anchor="ra")
         if success is not None:

@@ -24,6 +24,7 @@ from llarp_cli import __version__
 from llarp_cli.config import Recipe
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.policy.build import LearnedPolicy, build_policy
+from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.skills import SKILLS
 from llarp_cli.recipes import load_recipe, to_yaml
 
@@ -192,6 +193,24 @@ def open_policy(directory: Path, device: Any = "cpu", weights: str | None = None
     _check_fit(directory, parameters, policy.state_dict())
     policy.load_state_dict(parameters)
     return policy, recipe
+
+
+def check_world(directory: Path, policy: LearnedPolicy, world: World) -> None:
+    """Refuse a policy in a world that draws pictures which its vision encoder was not trained on.
+
+    Args:
+        directory: what the policy was opened from.
+
+    Raises:
+        UsageProblem: they differ.
+    """
+    encoder = policy.frozen.encoder
+    if encoder.renderer is not None and encoder.renderer != world.version:
+        raise UsageProblem(
+            f"'{directory}' sees through vision encoder '{encoder.name}' ({encoder.weights}), trained on pictures of "
+            f"version '{encoder.renderer}'; environment '{world.name}' draws version '{world.version}'",
+            "train again, with an encoder for the new pictures",
+        )
 
 
 def _as_trained(recipe: Recipe, config: PolicyConfig, weights: str | None) -> Recipe:
