@@ -12,14 +12,15 @@ from llarp_cli.config import RewardOptions
 from llarp_cli.dataset.progress import counted
 from llarp_cli.dataset.sources import Source
 from llarp_cli.errors import UsageProblem
+from llarp_cli.rearrangement.alternatives import alternatives, is_so
 from llarp_cli.rearrangement.environment import MAX_STEPS
 from llarp_cli.rearrangement.episode_files import BadLine
 from llarp_cli.rearrangement.episodes import Episode
-from llarp_cli.rearrangement.goals import parse
+from llarp_cli.rearrangement.execution import FIRST_RECEPTACLE
+from llarp_cli.rearrangement.goals import AT_TARGET, HOLDING, ON, parse
 from llarp_cli.rearrangement.play import Play
-from llarp_cli.rearrangement.reward import literals
 from llarp_cli.rearrangement.simulator import World
-from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, RECEPTACLES
+from llarp_cli.rearrangement.vocabulary import RECEPTACLES, TARGETS
 
 ROWS = 64
 SMALLEST_PICTURE = 16
@@ -53,7 +54,7 @@ class Statistics:
         families: those there are, most frequent first.
         objects: in a home → episodes.
         sources: receptacle → objects that start there and have to be moved.
-        targets: receptacle → goals that send an object or the robot there.
+        targets: receptacle → objects that have to go there, and times the robot has to.
         unsolved: episodes for which there is no plan.
     """
 
@@ -126,7 +127,8 @@ def statistics_of(world: World, source: Source, samples: int = 1) -> Statistics:
     found = Statistics(source.name, source.description)
     sentences: set[str] = set()
     homes: set[str] = set()
-    for episode, plan in _planned(world, _episodes(source)):
+    for play, row in _begun(world, _episodes(source)):
+        episode, plan = play.episodes[row], play.plan(row)
         found.episodes += 1
         sentences.add(episode.instruction)
         homes.add(episode.arrangement.scene)
@@ -140,7 +142,7 @@ def statistics_of(world: World, source: Source, samples: int = 1) -> Statistics:
         else:
             family.plans[len(plan)] += 1
         found.objects[len(episode.arrangement.objects)] += 1
-        _count_receptacles(episode, found)
+        _count_receptacles(play, row, found)
     found.sentences, found.homes = len(sentences), len(homes)
     found.families = dict(sorted(found.families.items(), key=lambda item: -item[1].episodes))
     return found
@@ -153,16 +155,15 @@ def _episodes(source: Source) -> Iterator[Episode]:
         yield one
 
 
-def _planned(world: World, episodes: Iterable[Episode]) -> Iterator[tuple[Episode, list[int] | None]]:
-    """Episodes with a shortest plan of each, None where there is none."""
+def _begun(world: World, episodes: Iterable[Episode]) -> Iterator[tuple[Play, int]]:
+    """Each episode at its start, in a row of a play."""
     play = Play(world, ROWS, SMALLEST_PICTURE, RewardOptions(), MAX_STEPS, seed=0)
     episodes = iter(episodes)
     while batch := list(islice(episodes, ROWS)):
         for episode in batch:
             _check_scene(world, episode)
         play.begin({row: batch[row] if row < len(batch) else None for row in range(ROWS)})
-        for row, episode in enumerate(batch):
-            yield episode, play.plan(row)
+        yield from ((play, row) for row in range(len(batch)))
 
 
 def _check_scene(world: World, episode: Episode) -> None:
@@ -172,19 +173,21 @@ def _check_scene(world: World, episode: Episode) -> None:
         raise UsageProblem(f"episode {episode.id}: {problem.message}", "`llarp dataset validate` tells more") from None
 
 
-def _count_receptacles(episode: Episode, found: Statistics) -> None:
-    """Count where the goal's objects start and where they have to go; what is so already is left out."""
-    starts: dict[int, list[str]] = {}
-    for one in episode.arrangement.objects:
-        starts.setdefault(CATEGORIES.index(CATEGORY_OF[one.asset]), []).append(one.receptacle)
-    for literal in literals(parse(episode.goal)):
-        name, arguments = literal.predicate.name, literal.predicate.arguments
-        if name in ("on_top", "in"):
-            category, every = literal.binding[arguments[0]]
-            lying = starts.get(category, [])
-            to_move = [place for place in lying if (place == arguments[1]) != literal.wanted]
-            if every or len(to_move) == len(lying):
-                found.sources.update(to_move if every else to_move[:1])
-                found.targets.update([arguments[1]] if literal.wanted and to_move else [])
-        elif name == "robot_at" and literal.wanted and arguments[0] in RECEPTACLES:
-            found.targets[arguments[0]] += 1
+def _count_receptacles(play: Play, row: int, found: Statistics) -> None:
+    """Count where objects have to be taken from and where they, or the robot, have to go.
+
+    Of the ways in which a goal can come true, that for which the fewest facts have to change.
+    """
+    episode = play.episodes[row]
+    ways = alternatives(parse(episode.goal), play.simulator.categories[row], play.facts, row)
+    moved: set[int] = set()
+    for fact, wanted in (ways[0] if ways else {}).items():
+        if is_so(fact, play.facts, row) == wanted:
+            continue
+        if fact.kind in (ON, HOLDING):
+            moved.add(fact.thing)
+        if fact.kind == ON and wanted:
+            found.targets[RECEPTACLES[fact.place]] += 1
+        if fact.kind == AT_TARGET and wanted and fact.thing >= FIRST_RECEPTACLE:
+            found.targets[TARGETS[fact.thing]] += 1
+    found.sources.update(episode.arrangement.objects[m].receptacle for m in moved)
