@@ -80,8 +80,8 @@ def plot_results(results: Results, path: Path) -> None:
     places = [i + 0.6 * _ORDER.index(groups.get(name, "")) for i, name in enumerate(names)]
     rates = [summaries[name]["success"] for name in names]
     lows, highs = zip(*(summaries[name]["interval"] for name in names), strict=True)
-    below = [rate - low for rate, low in zip(rates, lows, strict=True)]
-    above = [high - rate for rate, high in zip(rates, highs, strict=True)]
+    below = [max(0.0, rate - low) for rate, low in zip(rates, lows, strict=True)]
+    above = [max(0.0, high - rate) for rate, high in zip(rates, highs, strict=True)]
 
     figure = Figure(figsize=(2.5 + 1.1 * len(names), 4.2), layout="constrained")
     FigureCanvasAgg(figure)
