@@ -64,7 +64,9 @@ def validate(names: tuple[str, ...], train_indices: int | None, seed: int, limit
     save_json(json_file, report.to_json())
     if report.problems:
         first = str(report.problems[0]) if report.problem_count == 1 else f"{report.problem_count:,} problems"
-        raise (UsageProblem if report.unreadable else LlarpError)(first)
+        if report.unreadable:
+            raise UsageProblem(first, "docs/episodes.md tells how episodes are written")
+        raise LlarpError(first)
 
 
 @dataset.command()

@@ -23,6 +23,8 @@ from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, OPEN_JOI
 VERSION = 1
 MAX_LINE = 1 << 20
 """Bytes; a longer line is refused unread."""
+MAX_BLANK = 100_000
+"""Blank lines one after the other, before a file is given up."""
 MAX_OBJECTS = 64
 MAX_WANTED = 3
 """Objects that a sentence may ask for."""
@@ -72,11 +74,14 @@ def scan_episodes(path: Path) -> Iterator[tuple[int, Episode | BadLine]]:
         UsageProblem: the file cannot be read, breaks off, has a line too long to be an episode, or holds nothing.
     """
     seen: dict[tuple[str, str], int] = {}
-    empty = True
+    empty, blank = True, 0
     for number, line in _lines(path):
         if not line.strip():
+            blank += 1
+            if blank > MAX_BLANK:
+                raise UsageProblem(f"{path}, line {number}: nothing but blank lines", "expected one episode a line")
             continue
-        empty = False
+        empty, blank = False, 0
         try:
             episode = _episode(_object(line))
             first = seen.setdefault((episode.split, episode.id), number)
