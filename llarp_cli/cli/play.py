@@ -179,10 +179,9 @@ def _complete(prompt: Prompt) -> None:
         import readline
     except ImportError:
         return
-    lines = prompt.completions()
 
     def completed(text: str, state: int) -> str | None:
-        found = [line for line in lines if line.casefold().startswith(text.casefold())]
+        found = prompt.completions(text)
         return found[state] if state < len(found) else None
 
     readline.set_completer(completed)

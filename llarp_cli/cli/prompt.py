@@ -136,10 +136,13 @@ class Prompt:
         """The first words of lines."""
         return [*self._commands, "quit"]
 
-    def completions(self) -> list[str]:
-        """Lines to complete to."""
-        skills = [str(skill).replace(" the ", " ") for skill in SKILLS]
-        return [*self.words, *skills, *(f"home {name}" for name in self._session.world.test_scenes())]
+    def completions(self, text: str) -> list[str]:
+        """Lines that a beginning may become."""
+        lines = [*self.words, *(f"home {name}" for name in self._session.world.test_scenes())]
+        found = [line for line in lines if line.casefold().startswith(text.casefold())]
+        reading = read_skill(text)
+        actions = reading.candidates if reading.skill is None else (reading.skill,)
+        return found + [str(SKILLS[action]).replace(" the ", " ") for action in actions if " " in text.strip()]
 
     def _use(self, line: str) -> None:
         reading = read_skill(line)
@@ -194,14 +197,10 @@ class Prompt:
         self._step(str(MAX_SKILLS))
 
     def _likely(self, rest: str) -> None:
-        session = self._session
-        if session.advice is None:
-            raise UsageProblem(
-                "no policy is at work", 'begin with --policy POLICY, then: "bring the apple to the sofa"'
-            )
-        value = "" if session.advice.value is None else f", value {session.advice.value:.2f}"
+        session, advice = self._session, self._session.ask()
+        value = "" if advice.value is None else f", value {advice.value:.2f}"
         click.echo(f"     {session.adviser.name}, step {session.trial} of {session.adviser.steps}{value}:")
-        for action, probability in session.advice.likeliest(_number(rest, 5)):
+        for action, probability in advice.likeliest(_number(rest, 5)):
             click.echo(f"     {probability:>6.1%}  {SKILLS[action]}")
 
     def _skills(self, rest: str) -> None:
@@ -301,7 +300,7 @@ class Prompt:
     def _draw(self, pictures: list[Draw]) -> None:
         """Pictures beside each other in the terminal, as many as fit."""
         columns, lines = shutil.get_terminal_size()
-        side = max(16, min(columns, 2 * (lines - 3), LARGEST) // 2 * 2)
+        side = max(2, min(columns, 2 * max(lines - 9, 16), LARGEST) // 2 * 2)
         shown = pictures[: max(1, (columns + 2) // (side + 2))]
         drawn = [half_blocks(shrunk(picture(4 * side), side)).split("\n") for picture in shown]
         # Not through click, which would take the colours for its own on Windows.
@@ -312,6 +311,6 @@ class Prompt:
 def _number(text: str, default: int, least: int = 1) -> int:
     if not text:
         return default
-    if not (text.isascii() and text.isdecimal()) or int(text) < least:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < least:
         raise UsageProblem(f"'{text}' is no whole number from {least} on")
     return int(text)

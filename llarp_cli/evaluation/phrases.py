@@ -54,9 +54,8 @@ def read_skill(text: str) -> Reading:
     Args:
         text: e.g. "Go to the sofa", "pick app", "close left", or a number, 0 to 69.
     """
-    if text.strip().isdecimal():
-        number = int(text)
-        return Reading(number) if number < len(SKILLS) else Reading(None)
+    if (digits := text.strip()).isdecimal():
+        return Reading(int(digits)) if len(digits) <= 3 and int(digits) < len(SKILLS) else Reading(None)
     words = _words(text)
     if not words:
         return Reading(None)
@@ -98,9 +97,16 @@ def _fit(words: tuple[str, ...], name: tuple[str, ...]) -> int:
     return PART * all(any(whole.startswith(word) for whole in rest) for word in words)
 
 
+def _fits_whole(words: tuple[str, ...], action: int) -> bool:
+    return _name_fit(words, action)[0] >= SAME_LENGTH
+
+
 def _near(words: tuple[str, ...]) -> tuple[int, ...]:
-    """Skills for words that fit none: those of that name, else those of that verb, else what looks alike."""
-    named = [action for action in range(len(SKILLS)) if _name_fit(words, action)[0] >= SAME_LENGTH]
+    """Skills for words that fit none: those of that name, else those that end like it, else what looks alike."""
+    every = range(len(SKILLS))
+    named = [action for action in every if _fits_whole(words, action)]
+    for start in range(2, len(words)):
+        named = named or [a for a in every if _verb_fit(words[0], SKILLS[a].kind) and _fits_whole(words[start:], a)]
     if named:
         return tuple(named[:CANDIDATES])
     alike = {" ".join(phrase): action for action in reversed(range(len(SKILLS))) for phrase in _phrases(action)}

@@ -80,6 +80,8 @@ def guess_slots(text: str) -> tuple[str, dict[str, str]] | None:
             return "move", {"object": thing, "source": source, "target": target}
         case [first, second], [], [target]:
             return "two_objects", {"object1": first, "object2": second, "target": target}
+        case [], [], [] if verb := re.search(r"\b(open|close|shut)\b.*\bfridge\b", text, re.IGNORECASE):
+            return "open_fridge" if verb[1].casefold() == "open" else "close_fridge", {}
     return None
 
 
@@ -121,7 +123,7 @@ def own_episode(world: World, text: str, home: str | None = None, seed: int = 0)
         note = _no_goal() if text else ""
     else:
         family, asked = understood
-        task = Task(family, asked.slots, text, "own", asked.required, asked.goal, unique=asked.unique)
+        task = Task(family, asked.slots, text, "own", asked.required, asked.goal, asked.joints, asked.unique)
         note = _understood_as(family, asked.slots)
     arrangement = arrange(task, scene, world.sizes, OBJECTS, Draws(OWN, home, seed))
     return Episode(f"{home}-{seed}", OWN, task.family, text, task.slots, task.goal, arrangement), note
@@ -189,7 +191,7 @@ def plain(text: str) -> str:
 
 def _understood_as(family: str, slots: dict[str, str]) -> str:
     told = ", ".join(f"{name} = {value}" for name, value in slots.items())
-    return f"understood as {family}: {told}; success is judged by that"
+    return f"understood as {family}{': ' * bool(slots)}{told}; success is judged by that"
 
 
 def _no_goal() -> str:

@@ -238,8 +238,8 @@ class Session:
         """
         return self._use(action, None)
 
-    def step(self) -> Used:
-        """Let the policy use the skill that it chooses.
+    def ask(self) -> Advice:
+        """What the policy would do now.
 
         Raises:
             UsageProblem: there is no policy, nothing was asked, or its trial is over.
@@ -250,8 +250,17 @@ class Session:
             raise UsageProblem("nothing was asked", 'say what is to be done: say "bring the apple to the sofa"')
         if self.advice is None:
             raise UsageProblem(f"its trial is over: {self.ending()}", "say something else, undo or reset")
-        action = self._chosen(self.advice)
-        return self._use(action, float(self.advice.probabilities[action]))
+        return self.advice
+
+    def step(self) -> Used:
+        """Let the policy use the skill that it chooses.
+
+        Raises:
+            UsageProblem: as `ask`.
+        """
+        advice = self.ask()
+        action = self._chosen(advice)
+        return self._use(action, float(advice.probabilities[action]))
 
     def ending(self) -> str:
         """How the policy's trial ended, in words; "" where it goes on."""
