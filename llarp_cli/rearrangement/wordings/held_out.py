@@ -72,7 +72,7 @@ REPHRASED: dict[str, tuple[Wording, ...]] = {
         ("must not stay shut", "The fridge must not stay shut."),
         ("reveal", "Reveal the shelves behind the fridge door."),
         ("give access", "Kindly give access to what is kept in the fridge."),
-        ("stand wide open", "The door of that fridge is to stand wide open."),
+        ("be flung wide", "The door of that fridge is to be flung wide."),
     ),
     "close_fridge": with_verbs(
         ("shut", "Shut the fridge."),
