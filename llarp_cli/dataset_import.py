@@ -74,7 +74,7 @@ class ImportReport:
 
     def text(self) -> str:
         """A line for each count."""
-        lines = [f"{self.episodes} episodes in {self.scenes} scenes"]
+        lines = [f"episodes: {self.episodes}, scenes: {self.scenes}"]
         lines += [f"  {count:>5} {family}" for family, count in self.families.items()]
         for title, counts in (("odd, and kept:", self.oddities), ("changed for our home:", self.changes)):
             if counts:
@@ -145,7 +145,12 @@ class _Importer:
     def _start(self, episode: ReleasedEpisode, home: Home, placed: tuple[PlacedObject, ...]) -> tuple[int, int, int]:
         """A free place for the robot, if there is one where the goal is not yet true."""
         goals = CompiledGoals(1)
-        goals.set(0, parse(episode.asked.goal), [CATEGORIES.index(CATEGORY_OF[one.asset]) for one in placed])
+        categories = [CATEGORIES.index(CATEGORY_OF[one.asset]) for one in placed]
+        try:
+            goals.set(0, parse(episode.asked.goal), categories)
+        except UsageProblem as problem:
+            where = f"{self.released.path}, episode {episode.number}"
+            raise UsageProblem(f"{where}: {problem.message}", problem.hint) from None
         draws = Draws("imported start", self.released.digest, episode.number)
         places = home.scene.starts.tolist()
         for _ in range(_STARTS_TRIED):

@@ -22,7 +22,7 @@ from llarp_cli.home.scenes import AREAS
 COUNTER = ("sink", "right counter", "left counter")
 """The surfaces of the kitchen counter, which lie on one line, a known way apart."""
 
-MOST_POINTS = 1000
+MOST_POINTS = 500
 """More points on one piece of furniture are not looked at."""
 
 _SOFTNESS = 0.015
@@ -31,8 +31,10 @@ _WORST = 6.0
 """The most that one point can count against a pose, in natural logarithms."""
 _STEP = 0.01
 """Shifts are tried this far apart, metres."""
-_MARGIN = 0.3
-"""And this far beyond the half extents, metres."""
+_MARGIN = 0.05
+"""And this much farther than half an extent from the median of the points, metres."""
+_COARSE, _FINE, _AROUND = 3.0, 0.5, 6.0
+"""Headings are tried this far apart, and again this far apart up to so far around the best, degrees."""
 _SQUARE = {"movable": 0.88, "counter": 0.97}
 """How likely furniture stands at a multiple of 90° beforehand; else every heading is equally likely."""
 
@@ -76,7 +78,7 @@ def fit_furniture(lying: Mapping[str, NDArray[np.float64]]) -> dict[str, Fit]:
 
 
 def _fitted(points: NDArray[np.float64], areas: NDArray[np.float64], turn: int, square: float) -> Fit:
-    """The likeliest heading and, for it, the mean centre.
+    """The mean centre and heading, around the likeliest heading or for exactly it where it is a multiple of 90°.
 
     Args:
         points: [n, 2].
@@ -92,15 +94,17 @@ def _fitted(points: NDArray[np.float64], areas: NDArray[np.float64], turn: int, 
         return *_centred(offsets, areas, math.radians(heading)), heading
 
     straight = [tried(heading) for heading in range(0, turn, 90)]
-    coarse = [tried(heading) for heading in np.arange(0.0, turn, 2.0)]
-    best = max(coarse)
-    best = max(best, *(tried(heading) for heading in np.arange(best[3] - 2, best[3] + 2.1, 0.5)))
+    coarse = np.array([tried(heading) for heading in np.arange(0.0, turn, _COARSE)])
     upright = max(straight)
-    evidence = np.array([one[0] for one in coarse])
+    evidence = coarse[:, 0]
     turned = evidence.max() + math.log(np.exp(evidence - evidence.max()).mean())
     if upright[0] + math.log(square / len(straight)) >= turned + math.log(1 - square):
-        best = upright
-    _, x, z, heading = best
+        _, x, z, heading = upright
+    else:
+        around = coarse[evidence.argmax(), 3] + np.arange(-_AROUND, _AROUND + _FINE / 2, _FINE)
+        fine = np.array([tried(heading) for heading in around])
+        weights = np.exp(fine[:, 0] - fine[:, 0].max())
+        _, x, z, heading = (weights[:, None] * fine).sum(axis=0) / weights.sum()
     return Fit(float(near[0] + x), float(near[1] + z), float(heading % turn), len(points))
 
 

@@ -39,6 +39,8 @@ _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,38}:[^:]{1,160}")
 _PIECE = re.compile(r"([A-Za-z ]+)=(0|-?[1-9]\d{0,4}),(0|-?[1-9]\d{0,4}),(0|[1-9]\d{0,2})", re.ASCII)
 _WALL_OFF = (150, 700)
 """How far the walls are from the furniture, at first and where the robot needs more room, millimetres."""
+_WIDER = 700
+"""And how much farther for each piece that the name leaves out."""
 _CRAMPED = 60
 """Attempts with the smaller room."""
 
@@ -112,11 +114,13 @@ def around(polygons: list[Polygon]) -> Room:
 
 def recovered(name: str, attempt: int = 0) -> Layout | None:
     """The plan that a name tells, or None where this attempt finds no place for what is made up."""
-    pieces = furniture(recovered_places(name))
+    places = recovered_places(name)
+    pieces = furniture(places)
     bodies = [footprint(piece) for piece in pieces]
     if not all(clear(body, bodies[:i]) for i, body in enumerate(bodies)):
         return None
-    room = room_around(pieces, _WALL_OFF[attempt >= _CRAMPED])
+    missing = [kind for kind in MOVABLE if kind not in places]
+    room = room_around(pieces, _WALL_OFF[attempt >= _CRAMPED] + _WIDER * len(missing))
     plan = Plan(room, Draws("recovered home", name, attempt))
     counter, fridge, *movable = pieces
     plan.keep(counter, kitchen_zone(counter, fridge))
@@ -124,7 +128,6 @@ def recovered(name: str, attempt: int = 0) -> Layout | None:
     _hang_nothing_behind(fridge, plan)
     for piece in movable:
         plan.keep(piece, front_zone(piece))
-    missing = [kind for kind in MOVABLE if all(piece.kind != kind for piece in movable)]
     return plan.finished(name) if all(plan.furniture(kind) for kind in (*missing, "chair")) else None
 
 

@@ -30,7 +30,7 @@ from llarp_cli.home.recovered import around, kitchen_beside, recovered_name
 from llarp_cli.home.released import faced
 from llarp_cli.home.scenes import Home, furnished
 
-_ROOMIER = ((10, 0), (10, 500), (100, 800), (250, 1100), (450, 1280), (700, 1280))
+_ROOMIER = ((10, 0), (10, 500), (100, 800), (300, 1100), (500, 1280), (800, 1280))
 """(free floor between pieces, free floor before the kitchen), millimetres: the first that leaves the robot room."""
 _SWEEPS = 200
 Place = tuple[int, int, int]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from llarp_cli.errors import UsageProblem
 from llarp_cli.rearrangement.episode_files import FARTHEST, MAX_OBJECTS
-from llarp_cli.rearrangement.released.safe_pickle import read_pickle, shown
+from llarp_cli.rearrangement.released.safe_pickle import content, shown, unpickle
 from llarp_cli.rearrangement.released.tasks import RECEPTACLE_IDS, Asked, Wrong, asked, translated_predicate
 from llarp_cli.rearrangement.vocabulary import CATEGORY_OF, JOINTS, OPEN_JOINT, SURFACES
 
@@ -100,9 +100,9 @@ def read_released(path: str | os.PathLike[str]) -> ReleasedFile:
             what is expected.
     """
     path = Path(path)
-    content = read_pickle(path)
+    data = content(path)
     try:
-        transforms, names, records = _parts(content)
+        transforms, names, records = _parts(unpickle(data, path))
     except Wrong as wrong:
         raise _problem(f"{path}", wrong) from None
     episodes = []
@@ -111,7 +111,7 @@ def read_released(path: str | os.PathLike[str]) -> ReleasedFile:
             episodes.append(_episode(number, record, names, transforms))
         except Wrong as wrong:
             raise _problem(f"{path}, episode {number}", wrong) from None
-    return ReleasedFile(path, hashlib.sha256(path.read_bytes()).hexdigest(), tuple(episodes))
+    return ReleasedFile(path, hashlib.sha256(data).hexdigest(), tuple(episodes))
 
 
 def _problem(where: str, wrong: Wrong) -> UsageProblem:
@@ -119,10 +119,10 @@ def _problem(where: str, wrong: Wrong) -> UsageProblem:
     return UsageProblem(f"{where}: {message}", f"expected {expected}")
 
 
-def _parts(content: Any) -> tuple[NDArray[np.float64], dict[Any, Any], list[Any]]:
-    if type(content) is not dict:
-        raise Wrong(f"it holds {shown(content)}", "a dictionary of all_transforms, idx_to_name and all_eps")
-    transforms = _get(content, "all_transforms", "the objects' poses")
+def _parts(whole: Any) -> tuple[NDArray[np.float64], dict[Any, Any], list[Any]]:
+    if type(whole) is not dict:
+        raise Wrong(f"it holds {shown(whole)}", "a dictionary of all_transforms, idx_to_name and all_eps")
+    transforms = _get(whole, "all_transforms", "the objects' poses")
     if not _is_array(transforms, "f", (None, 4, 4)):
         raise Wrong(f"all_transforms is {shown(transforms)}", "an array float32 [N, 4, 4]")
     if not _rigid(transforms):
@@ -130,10 +130,10 @@ def _parts(content: Any) -> tuple[NDArray[np.float64], dict[Any, Any], list[Any]
             "all_transforms holds a pose that is none",
             f"finite rotations and positions within {FARTHEST // 1000} m, last rows 0 0 0 1",
         )
-    names = _get(content, "idx_to_name", "the table of names")
+    names = _get(whole, "idx_to_name", "the table of names")
     if type(names) is not dict or not all(type(k) is int and type(v) is str for k, v in names.items()):
         raise Wrong(f"idx_to_name is {shown(names)}", "a dictionary from numbers to texts")
-    records = _get(content, "all_eps", "the episodes")
+    records = _get(whole, "all_eps", "the episodes")
     if type(records) is not list:
         raise Wrong(f"all_eps is {shown(records)}", "a list of episodes")
     if not records:

@@ -79,21 +79,44 @@ class _Unbuilt:
         self.slots: list[int] = []
 
 
-def read_pickle(path: str | os.PathLike[str]) -> Any:
-    """What a pickle file holds.
+def content(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        UsageProblem: it cannot be read, is empty, or has more than `MAX_BYTES`.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageProblem(f"'{path}' is no file", "name a released episode file, e.g. new_scenes.pickle")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageProblem(f"cannot read '{path}': {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise UsageProblem(
+            f"{path}: larger than {MAX_BYTES >> 20} MiB",
+            "evaluation files have less than 1 MB; the training file is too large: `llarp train` makes its own tasks",
+        )
+    if not data:
+        raise UsageProblem(f"{path} is empty", "expected a released episode file, e.g. new_scenes.pickle")
+    return data
+
+
+def unpickle(data: bytes, path: str | os.PathLike[str]) -> Any:
+    """What a pickle holds.
 
     Args:
-        path: of a file of at most `MAX_BYTES`.
+        data: its bytes, at most `MAX_BYTES`.
+        path: of its file, for messages.
 
     Returns:
         None, bool, int (below 2⁶³), float, str, bytes, tuple, list, dict (keyed by str or int) and read-only
         arrays of booleans, whole numbers or floats, nested in each other.
 
     Raises:
-        UsageProblem: the file cannot be read, is damaged, too large, or wants anything else; nothing in it was run.
+        UsageProblem: it is damaged, too long, or wants anything else; nothing in it was run.
     """
-    path = Path(path)
-    data = _content(path)
     machine = _Machine()
     position = 0
     try:
@@ -121,24 +144,6 @@ def shown(value: Any) -> str:
         return f"an array {value.dtype} {list(value.shape)}"
     text = " ".join(_short.repr(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _content(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise UsageProblem(f"'{path}' is no file", "name a released episode file, e.g. new_scenes.pickle")
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageProblem(f"cannot read '{path}': {error.strerror}") from None
-    if len(data) > MAX_BYTES:
-        raise UsageProblem(
-            f"{path}: larger than {MAX_BYTES >> 20} MiB",
-            "evaluation files have less than 1 MB; the training file is too large: `llarp train` makes its own tasks",
-        )
-    if not data:
-        raise UsageProblem(f"{path} is empty", "expected a released episode file, e.g. new_scenes.pickle")
-    return data
 
 
 class _Machine:
