@@ -145,8 +145,10 @@ class _Search:
             else:
                 self._shut |= 1 << thing
 
-        # Others of a category take part: a pick takes the first that is in reach.
+        # Others of a category take part: a pick takes the first that is in reach. Anything can be something to hold.
         categories = {reach.categories[m] for m in wishes}
+        if self._empty is False:
+            categories = set(reach.categories) - {-1}
         self._objects = [m for m, category in enumerate(reach.categories) if category in categories or m == reach.held]
         self._wishes = [(i, wishes[m]) for i, m in enumerate(self._objects) if m in wishes]
         self._groups: dict[int, list[int]] = {}

@@ -82,7 +82,11 @@ class Reach:
             moved = _seen_from(poses, positions[shut_in] + way, OBJECT_REACH, OBJECT_BEARING)
             for m, mask in zip(shut_in, moved, strict=True):
                 self._drawn_out[m] = mask
-        self._sure, self._maybe = _put_down(poses, boxes)
+        out = np.zeros(len(RECEPTACLES))
+        self._put_in = _put_down(poses, boxes, out)
+        for receptacle, joint in DRAWER_RECEPTACLES:
+            out[receptacle] = facts.joints[home, joint] if self.ajar >> joint & 1 else OPEN_JOINT[joint]
+        self._put_out = _put_down(poses, boxes, out)
 
     def pickable(self, m: int, place: int, opened: int) -> tuple[int, int]:
         """Poses from which an object that is in a place can surely be picked, and those from which it might be.
@@ -92,24 +96,23 @@ class Reach:
             place: AS_NOW or a receptacle.
             opened: joints that are not closed, as bits.
         """
-        joint = self.drawers[m] if place == AS_NOW else _JOINT_OF.get(place, -1)
+        joint = self.drawer(m, place)
         if joint >= 0 and not opened >> joint & 1:
             return 0, 0
         return self.once_open(m, place)
 
     def once_open(self, m: int, place: int) -> tuple[int, int]:
         """The same, were its drawer open."""
-        if place == AS_NOW:
-            return self._drawn_out[m], self._drawn_out[m]
-        return self._sure[place], self._maybe[place]
+        return (self._drawn_out[m],) * 2 if place == AS_NOW else self._put_out[place]
 
     def at_object(self, m: int, place: int, opened: int) -> tuple[int, int]:
         """Poses that are surely at an object, and those that might be."""
         if place == IN_HAND:
             return -1, -1
-        if place == AS_NOW and self.drawers[m] >= 0 and not opened >> self.drawers[m] & 1:
-            return self._as_it_is[m], self._as_it_is[m]
-        return self.once_open(m, place)
+        joint = self.drawer(m, place)
+        if joint < 0 or opened >> joint & 1:
+            return self.once_open(m, place)
+        return (self._as_it_is[m],) * 2 if place == AS_NOW else self._put_in[place]
 
     def drawer(self, m: int, place: int) -> int:
         """The joint of the drawer that an object is in, -1 for none."""
@@ -133,30 +136,43 @@ def _way_out(boxes: NDArray[np.float64], joint: int, joints: NDArray[np.float64]
     return -math.sin(heading) * distance, 0.0, math.cos(heading) * distance
 
 
-def _put_down(poses: NDArray[np.float64], boxes: NDArray[np.float64]) -> tuple[list[int], list[int]]:
+def _put_down(
+    poses: NDArray[np.float64], boxes: NDArray[np.float64], out: NDArray[np.float64]
+) -> list[tuple[int, int]]:
     """For each receptacle, the poses from which something put down there is surely in reach, and perhaps.
 
     The sector that is in reach is convex: all of a box is in it when its corners are. From its own pose, the
-    contract says, what is on a receptacle is in reach. In a drawer, the object may be drawn out or not.
+    contract says, what is on a receptacle is in reach.
+
+    Args:
+        poses: float [P, 3].
+        boxes: float [11, 7].
+        out: float [11], how far each is drawn out along its local z, metres.
     """
-    out = np.zeros(len(RECEPTACLES))
-    for receptacle, joint in _JOINT_OF.items():
-        out[receptacle] = OPEN_JOINT[joint]
     sin, cos = np.sin(boxes[:, 3]), np.cos(boxes[:, 3])
-    half_x, half_z = boxes[:, 4], boxes[:, 6] + out / 2
-    x, z = boxes[:, 0] - sin * out / 2, boxes[:, 2] + cos * out / 2
+    half_x, half_z = boxes[:, 4], boxes[:, 6]
+    x, z = boxes[:, 0] - sin * out, boxes[:, 2] + cos * out
 
     across, along = half_x[:, None] * _CORNERS[:, 0], half_z[:, None] * _CORNERS[:, 1]
     corners = np.zeros((len(boxes), 4, 3))
     corners[:, :, 0] = x[:, None] + across * cos[:, None] - along * sin[:, None]
     corners[:, :, 2] = z[:, None] + across * sin[:, None] + along * cos[:, None]
     seen = _seen_from(poses, corners.reshape(-1, 3), OBJECT_REACH, OBJECT_BEARING)
-    sure = [seen[4 * r] & seen[4 * r + 1] & seen[4 * r + 2] & seen[4 * r + 3] for r in range(len(boxes))]
-    sure = [mask | 1 << FIRST_RECEPTACLE + r for r, mask in enumerate(sure)]
 
     by_x, by_z = poses[:, 0, None] - x, poses[:, 1, None] - z
     beyond_x = np.maximum(np.abs(by_x * cos + by_z * sin) - half_x, 0)
     beyond_z = np.maximum(np.abs(by_z * cos - by_x * sin) - half_z, 0)
-    near = np.hypot(beyond_x, beyond_z) <= OBJECT_REACH
-    perhaps = (near * (1 << np.arange(len(poses)))[:, None]).sum(axis=0).tolist()
-    return sure, [some | certain for some, certain in zip(perhaps, sure, strict=True)]
+    perhaps = np.hypot(beyond_x, beyond_z) <= OBJECT_REACH
+    # All corners beyond one edge of the sector: none of the box is in it.
+    to_x = corners[:, :, 0] - poses[:, 0, None, None]
+    to_z = corners[:, :, 2] - poses[:, 1, None, None]
+    for side in (-OBJECT_BEARING, OBJECT_BEARING):
+        edge = poses[:, 2, None, None] + side
+        inward = (np.sin(edge) * to_x - np.cos(edge) * to_z) * math.copysign(1, side)
+        perhaps &= (inward >= 0).any(axis=2)
+    found = []
+    for r in range(len(boxes)):
+        a, b, c, d = seen[4 * r : 4 * r + 4]
+        sure = a & b & c & d | 1 << FIRST_RECEPTACLE + r
+        found.append((sure, _bits(perhaps[:, r]) | sure))
+    return found

@@ -3,21 +3,22 @@
 Success pays once and ends the episode. Subgoals pay `SUBGOAL_PAY` in all, each an equal share, once: they
 are the holdings, placements and joint changes of a plan that carries the instruction out, read off the goal
 and the start (Szot et al. 2024, appendix; there they also come from a reference plan, navigation included).
+A goal that asks only for the robot to be somewhere has none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llarp_cli.config import RewardOptions
+from llarp_cli.rearrangement import goals
+from llarp_cli.rearrangement.alternatives import Fact, alternatives, is_so
 from llarp_cli.rearrangement.execution import FIRST_RECEPTACLE
 from llarp_cli.rearrangement.facts import Facts
-from llarp_cli.rearrangement.goals import Goal, Predicate
-from llarp_cli.rearrangement.vocabulary import CATEGORIES, JOINTS, RECEPTACLES, TARGETS
+from llarp_cli.rearrangement.goals import Goal
 
 SUBGOAL_PAY = 5.0
 """All of an episode's subgoals together."""
@@ -25,34 +26,6 @@ SUBGOAL_PAY = 5.0
 MAX_SUBGOALS = 24
 
 HOLD, ON, OFF, OPENED, CLOSED, AT = range(1, 7)
-
-
-@dataclass(frozen=True)
-class Literal:
-    """A predicate that a goal asks to be true, or false.
-
-    Attributes:
-        predicate: e.g. on_top(X, sofa).
-        wanted: its truth value.
-        binding: for each bound name in scope its category, and whether every object of it is meant.
-    """
-
-    predicate: Predicate
-    wanted: bool
-    binding: dict[str, tuple[int, bool]]
-
-
-def literals(goal: Goal, wanted: bool = True, scope: dict[str, tuple[int, bool]] | None = None) -> Iterator[Literal]:
-    """What must be so for a goal to have the truth value `wanted`; of alternatives, the first."""
-    every = (goal.quantifier == "FORALL") == wanted
-    scope = {**(scope or {}), **{name: (CATEGORIES.index(category), every) for name, category in goal.inputs}}
-    negated = goal.connective in ("NAND", "NOR")
-    all_terms = (goal.connective in ("AND", "NOR")) == wanted
-    for term in goal.terms if all_terms else goal.terms[:1]:
-        if isinstance(term, Goal):
-            yield from literals(term, wanted != negated, scope)
-        else:
-            yield Literal(term, wanted != negated, scope)
 
 
 class Rewards:
@@ -83,7 +56,7 @@ class Rewards:
         self._kind[home], self._achieved[home], self._count[home] = 0, False, 0
         if not self._options.subgoals:
             return
-        found = [part for literal in literals(goal) for part in self._parts(literal, home, facts, categories)]
+        found = list(self._subgoals(goal, home, facts, categories))
         for i, (kind, argument, objects) in enumerate(found[:MAX_SUBGOALS]):
             self._kind[home, i], self._argument[home, i] = kind, argument
             self._objects[home, i] = objects
@@ -91,44 +64,41 @@ class Rewards:
             self._achieved[home, i] = kind == AT and facts.at_target[home, argument]
         self._count[home] = min(len(found), MAX_SUBGOALS)
 
-    def _parts(
-        self, literal: Literal, home: int, facts: Facts, categories: NDArray[np.int16]
+    def _subgoals(
+        self, goal: Goal, home: int, facts: Facts, categories: NDArray[np.int16]
     ) -> Iterator[tuple[int, int, NDArray[np.bool_] | bool]]:
-        """The subgoals of one literal: (kind, argument, objects that may fulfil it); none where it holds already."""
-        name, arguments, wanted = literal.predicate.name, literal.predicate.arguments, literal.wanted
-        if name in ("on_top", "in"):
-            yield from self._moves(literal, RECEPTACLES.index(arguments[1]), facts.on[home], categories)
-        elif name == "holding" and wanted:
-            category, _ = literal.binding[arguments[0]]
-            yield HOLD, 0, categories == category
-        elif name.startswith(("opened", "closed")):
-            joint = JOINTS.index(arguments[0])
-            to_open = name.startswith("opened") == wanted
-            if not (facts.opened if to_open else facts.closed)[home, joint]:
+        """What has to change: (kind, argument, objects that may fulfil it), of alternatives the one nearest to come."""
+        ways = alternatives(goal, categories, facts, home)
+        wanted = ways[0] if ways else {}
+        spoken = [fact.thing for fact in wanted if fact.kind in (goals.ON, goals.HOLDING)]
+        for fact, so in wanted.items():
+            if is_so(fact, facts, home) == so:
+                continue
+            kind, thing, _ = fact
+            if kind in (goals.ON, goals.HOLDING):
+                objects = categories == categories[thing]  # another of its category will do
+                objects[[other for other in spoken if other != thing]] = False
+                yield from self._moves(fact, so, objects, facts.on[home])
+            elif kind in (goals.OPENED, goals.CLOSED):
                 if self._options.navigation:
-                    yield AT, joint, False
-                yield (OPENED if to_open else CLOSED), joint, False
-        elif name == "robot_at" and wanted and self._options.navigation and arguments[0] in TARGETS:
-            yield AT, TARGETS.index(arguments[0]), False
+                    yield AT, thing, False
+                yield (OPENED if (kind == goals.OPENED) == so else CLOSED), thing, False
+            elif kind == goals.AT_TARGET and so and self._options.navigation:
+                yield AT, thing, False
 
     def _moves(
-        self, literal: Literal, receptacle: int, on: NDArray[np.bool_], categories: NDArray[np.int16]
+        self, fact: Fact, so: bool, objects: NDArray[np.bool_], on: NDArray[np.bool_]
     ) -> Iterator[tuple[int, int, NDArray[np.bool_] | bool]]:
         """Holding an object, then having it on a receptacle (or off it) and the hand empty."""
-        category, every = literal.binding[literal.predicate.arguments[0]]
-        instances = categories == category
-        to_move = instances & (on[:, receptacle] != literal.wanted)
-        if every:
-            groups = [np.arange(len(categories)) == m for m in np.flatnonzero(to_move)]
-        else:
-            groups = [] if (instances & ~to_move).any() else [to_move]
-        for objects in groups:
-            if self._options.navigation:
-                yield AT, FIRST_RECEPTACLE + int(on[objects.argmax()].argmax()), False
-            yield HOLD, 0, objects
-            if literal.wanted and self._options.navigation:
-                yield AT, FIRST_RECEPTACLE + receptacle, False
-            yield (ON if literal.wanted else OFF), receptacle, objects
+        if fact.kind == goals.HOLDING and not so:
+            return
+        if self._options.navigation:
+            yield AT, FIRST_RECEPTACLE + int(on[fact.thing].argmax()), False
+        yield HOLD, 0, objects
+        if fact.kind == goals.ON:
+            if so and self._options.navigation:
+                yield AT, FIRST_RECEPTACLE + fact.place, False
+            yield (ON if so else OFF), fact.place, objects
 
     def step(
         self, facts: Facts, success: NDArray[np.bool_], invalid: NDArray[np.bool_], playing: NDArray[np.bool_]
