@@ -110,7 +110,7 @@ def test_there_is_a_reason_exactly_where_a_skill_cannot_be_used(world):
     game = Play(world, 1, 16, Session(WORLD, own_episode(WORLD, "")[0])._reward, 200, 0)
     game.begin({0: own_episode(world, "")[0]})
     reasons: set[str] = set()
-    for _ in range(60):
+    for _ in range(40):
         can = []
         for action in range(len(SKILLS)):
             valid = bool(check(game.simulator, game.facts, np.array([action]))[0][0])
@@ -214,8 +214,7 @@ def test_reset_and_another_home():
     assert session.home == "toy-2" and session.instruction == "" and session.note == "nothing is asked"
 
 
-@pytest.mark.parametrize("kind", ["llarp", "lstm"])
-@pytest.mark.parametrize("deterministic", [True, False])
+@pytest.mark.parametrize(("kind", "deterministic"), [("llarp", True), ("lstm", True), ("llarp", False)])
 def test_a_policy_does_in_a_session_what_it_does_in_a_rollout(kind, deterministic):
     episode = split_episodes(WORLD, "train")[1]
     session = Session(WORLD, episode, adviser=LearnedAdviser(make_policy(kind), kind), deterministic=deterministic)
@@ -278,11 +277,11 @@ def test_the_policy_is_told_of_the_skills_that_a_person_took_over():
 
 def test_chance_follows_the_policys_probabilities():
     counts = np.zeros(len(SKILLS))
-    for seed in range(300):
+    for seed in range(150):
         session = Session(WORLD, own_episode(WORLD, "dance")[0], adviser=Recorder(), seed=seed)
         counts[session.step().action] += 1
     assert set(np.flatnonzero(counts)) == {3, 7, 9}
-    assert counts[[7, 3, 9]] / 300 == pytest.approx([0.5, 0.3, 0.2], abs=0.08)
+    assert counts[[7, 3, 9]] / 150 == pytest.approx([0.5, 0.3, 0.2], abs=0.1)
 
 
 def test_how_a_trial_ends():
@@ -569,16 +568,23 @@ def test_a_policy_is_refused_where_pictures_are_drawn_otherwise(llarp, tmp_path,
     from llarp_cli.config import Recipe
     from llarp_cli.policy.build import build_policy
     from llarp_cli.policy.files import save_policy
+    from llarp_cli.runs import RunDirectory
 
     recipe = Recipe.model_validate({"policy": "lstm", "backbone": {"name": "tiny-llama"}, "vision": {"name": "home"}})
-    save_policy(build_policy(recipe, "cpu"), recipe, tmp_path / "policy")
+    policy = build_policy(recipe, "cpu")
+    save_policy(policy, recipe, tmp_path / "policy")
+    run = RunDirectory.create(tmp_path / "run", recipe, {"num_processes": 1})
+    run.open_staging(100)
+    save_policy(policy, recipe, run.staging(100))
+    run.publish(100, best=100, keep=1)
+
     assert llarp("play", "--policy", "policy", "--home", "home-17").exit_code == 0
     monkeypatch.setattr(type(home), "version", "another")
-    for arguments in (["play", "--policy", "policy"], ["rollout", "policy"], ["eval", "policy", "--limit", "1"]):
-        result = llarp(*arguments)
+    for command in ("play --policy policy", "rollout policy", "eval policy", "train --resume run"):
+        result = llarp(*command.split())
         assert (result.exit_code, result.stdout) == (2, "")
         assert re.match(
-            r"error: 'policy' sees through vision encoder 'home' \(shipped\), trained on pictures of version '.+'; "
+            r"error: '.+' sees through vision encoder 'home' \(shipped\), trained on pictures of version '.+'; "
             r"environment 'home' draws version 'another'\nhint: train again",
             result.stderr,
         )

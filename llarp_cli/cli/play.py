@@ -126,7 +126,8 @@ def _follow(prompt: Prompt) -> None:
             if not prompt.obey(line):
                 return
         except LlarpError as error:
-            raise type(error)(f"line {number} ('{line[:60]}'): {error.message}", error.hint) from error
+            kind = UsageProblem if error.exit_code == UsageProblem.exit_code else LlarpError
+            raise kind(f"line {number} ('{line[:60]}'): {error.message}", error.hint) from error
 
 
 def _lines() -> Iterator[tuple[int, str]]:

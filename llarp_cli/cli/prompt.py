@@ -269,9 +269,10 @@ class Prompt:
         if not rest:
             click.echo(f"  {self._session.home}")
             return
-        name, *seeds = rest.split()
-        seed = _number(" ".join(seeds), self._seed, least=0)
-        self._session.enter(own_episode(self._session.world, "", name, seed)[0])
+        name, _, seed = rest.rpartition(" ")
+        if not name or not seed.isdecimal():
+            name, seed = rest, ""
+        self._session.enter(own_episode(self._session.world, "", name, _number(seed, self._seed, least=0))[0])
         self.begin()
 
     def _save(self, rest: str) -> None:
