@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ from llarp_cli.errors import UsageProblem
 if TYPE_CHECKING:
     from llarp_cli.config import VisionOptions
     from llarp_cli.vision.home_encoder import HomeEncoder
+
+CELL = 16
+"""Pixels of the picture per cell of the network's feature map."""
 
 SHIPPED = Path(__file__).parent / "weights" / "home-1.safetensors"
 
@@ -27,21 +31,37 @@ class HomePlugin:
         """The shipped encoder, one made by `llarp pretrain-vision` (a path), or random weights ("random").
 
         Raises:
-            UsageProblem: the file is missing or is not such an encoder, or K is not a square up to 16.
+            UsageProblem: the file is missing or is not such an encoder; or see `check_shape`.
         """
         from llarp_cli.vision.home_encoder import HomeEncoder
 
-        if options.tokens not in (1, 4, 16):
-            raise UsageProblem(
-                f"vision.tokens = {options.tokens}: the home encoder gives 1, 4 or 16 tokens",
-                "write vision.tokens=1, 4 or 16",
-            )
-        if options.image_size % 16:
-            raise UsageProblem(
-                f"vision.image_size = {options.image_size}: the home encoder wants a multiple of 16",
-                "write vision.image_size=128",
-            )
+        check_shape(options.image_size, options.tokens)
         return HomeEncoder.load(options.weights or str(SHIPPED), options.image_size, options.tokens, device)
+
+
+def check_shape(
+    image_size: int, tokens: int = 1, keys: tuple[str, str] = ("vision.image_size=", "vision.tokens=")
+) -> None:
+    """Refuse pictures that do not divide into whole cells, and tokens that they cannot give.
+
+    Args:
+        keys: how the two are typed.
+
+    Raises:
+        UsageProblem: the size is no multiple of 16, or K no square of at most one token per cell.
+    """
+    cells, rest = divmod(image_size, CELL)
+    if rest:
+        raise UsageProblem(
+            f"{keys[0]}{image_size}: the home encoder wants a multiple of {CELL}", f"write {keys[0]}{cells * CELL}"
+        )
+    grid = math.isqrt(tokens)
+    if grid * grid != tokens or grid > cells:
+        raise UsageProblem(
+            f"{keys[1]}{tokens}: the home encoder gives a square number of tokens, at most {cells**2} for pictures of "
+            f"{image_size} pixels",
+            f"write {keys[1]}{min(grid, cells) ** 2}",
+        )
 
 
 home = HomePlugin()

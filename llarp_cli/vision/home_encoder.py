@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from llarp_cli.errors import UsageProblem
+from llarp_cli.errors import LlarpError, UsageProblem
 
 FEATURES = 256
 PICTURES_AT_ONCE = 16
@@ -51,10 +53,14 @@ class HomeNet(nn.Module):
         return self.layers(pixels)
 
     def pooled(self, feature_map: Tensor, tokens: int) -> Tensor:
-        """[B, K, 256]: the maximum over each of K equal squares, standardised on the training pictures."""
-        side = int(tokens**0.5)
-        cells = functional.adaptive_max_pool2d(feature_map, side).flatten(2).transpose(1, 2)
-        return (cells - self.feature_mean) / self.feature_std
+        """[B, K, 256]: the maximum over each of K squares, row by row, standardised on the training pictures."""
+        return (resampled(feature_map, tokens) - self.feature_mean) / self.feature_std
+
+
+def resampled(feature_map: Tensor, tokens: int) -> Tensor:
+    """[B, K, F]: the maximum of a map [B, F, G, G] over each of K = n² squares, row by row. Squares share a row or
+    column of cells where n does not divide G, so that none is left out."""
+    return functional.adaptive_max_pool2d(feature_map, math.isqrt(tokens)).flatten(2).transpose(1, 2)
 
 
 def to_pixels(rgb: NDArray[np.uint8] | Tensor, device: Any) -> Tensor:
@@ -100,8 +106,10 @@ class HomeEncoder:
                 metadata = file.metadata() or {}
                 state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
             net.load_state_dict(state)
-        except (SafetensorError, RuntimeError, OSError) as error:
+        except (SafetensorError, RuntimeError) as error:
             raise UsageProblem(f"vision weights '{weights}' are not a home encoder's", RETRAIN) from error
+        except OSError as error:
+            raise UsageProblem(f"vision weights '{weights}' cannot be read: {error.strerror}", RETRAIN) from error
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         shown = "shipped" if path.parent == Path(__file__).parent / "weights" else weights
         return cls(net.to(device), shown, digest, metadata.get("renderer"), image_size, tokens)
@@ -126,12 +134,46 @@ def _taking_bytes(net: HomeNet) -> HomeNet:
     return net
 
 
-def save_encoder(net: HomeNet, path: Path, *, renderer: str, report: dict[str, Any]) -> None:
-    """Write the encoder with the renderer's version and its accuracy report, whole or not at all."""
+def check_writable(path: Path) -> None:
+    """Refuse a place where `save_encoder` would fail.
+
+    Raises:
+        UsageProblem: nothing can be written there.
+    """
+    try:
+        _temporary(path).touch()
+        _temporary(path).unlink()
+    except OSError as error:
+        raise UsageProblem(f"'{path}' cannot be written: {error.strerror}", "choose another place") from error
+
+
+def save_encoder(net: HomeNet, path: Path, *, renderer: str, training: dict[str, Any]) -> None:
+    """Write the encoder with the renderer's version and what it was trained with, whole or not at all.
+
+    Raises:
+        LlarpError: it cannot be written.
+    """
     from safetensors.torch import save
 
-    metadata = {"format": "llarp-home-encoder-1", "renderer": renderer, "report": json.dumps(report)}
+    metadata = {"format": "llarp-home-encoder-1", "renderer": renderer, "training": json.dumps(training)}
     data = save({key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}, metadata)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    try:
+        _temporary(path).write_bytes(_in_order(data))
+        os.replace(_temporary(path), path)
+    except OSError as error:
+        raise LlarpError(f"'{path}' cannot be written: {error.strerror}") from error
+    finally:
+        _temporary(path).unlink(missing_ok=True)
+
+
+def _in_order(data: bytes) -> bytes:
+    """A safetensors file with its header's keys sorted: safetensors writes metadata in an order that changes from
+    process to process, and the same encoder should have the same hash."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")

@@ -13,13 +13,12 @@ from llarp_cli.rearrangement.draws import Draws
 from llarp_cli.rearrangement.episodes import Task
 from llarp_cli.rearrangement.facts import Facts
 from llarp_cli.rearrangement.simulator import Simulator, World
-from llarp_cli.rearrangement.vocabulary import CATEGORIES, OPEN_JOINT, RECEPTACLES, SURFACES, TARGETS
+from llarp_cli.rearrangement.vocabulary import CATEGORIES, JOINTS, OPEN_JOINT, RECEPTACLES, SURFACES, TARGETS
+from llarp_cli.vision.home import CELL
 
 VISIBLE_PIXELS = 12
 """An object with fewer pixels than this at 128 x 128 is neither there nor absent: it is left out of the loss."""
 
-CELL = 16
-"""Side of a cell, pixels: that of the encoder's feature map."""
 CELL_PIXELS = 8
 """A category with so many pixels in a cell is there."""
 
@@ -34,23 +33,32 @@ class Views:
         rgb: uint8 [N, H, W, 3].
         in_reach: float32 [N, 33], 1 where an instance of the category is visible and could be picked,
             0 where none is within reach, -1 where one is but hardly visible.
+        largest: int32 [N, 33], pixels (at 128 x 128) of the most visible instance in reach.
+        distance: float32 [N, 33], metres to that instance, infinite where there is none.
+        faced: float32 [N, 33], as `in_reach` but of what is on (or in) the receptacle faced; -1 throughout where
+            the robot stands before none.
+        faced_largest: int32 [N, 33], as `largest`, of `faced`.
         held: int64 [N], the held category, 33 for none.
         stands_at: float32 [N, 16], 1 for each navigation target whose standing pose the robot is in.
-        cells: float32 [N, G, G, 33], over a grid of cells of 16 pixels: 1 where the category has enough pixels
-            in the cell, 0 where it has none, -1 in between.
+        cell_pixels: int64 [N, G, G, 33], pixels of the category in each of the cells of 16 pixels.
         opened: float32 [N, 5], 1 open, 0 closed, -1 where the joint is not at hand.
-        largest: int32 [N, 33], pixels of the most visible instance in reach.
-        distance: float32 [N, 33], metres to that instance.
     """
 
     rgb: NDArray[np.uint8]
     in_reach: NDArray[np.float32]
-    held: NDArray[np.int64]
-    stands_at: NDArray[np.float32]
-    cells: NDArray[np.float32]
-    opened: NDArray[np.float32]
     largest: NDArray[np.int32]
     distance: NDArray[np.float32]
+    faced: NDArray[np.float32]
+    faced_largest: NDArray[np.int32]
+    held: NDArray[np.int64]
+    stands_at: NDArray[np.float32]
+    cell_pixels: NDArray[np.int64]
+    opened: NDArray[np.float32]
+
+    @property
+    def cells(self) -> NDArray[np.float32]:
+        """float32 [N, G, G, 33], 1 where the category has enough pixels in the cell, 0 where none, -1 between."""
+        return np.where(self.cell_pixels >= CELL_PIXELS, 1, np.where(self.cell_pixels > 0, -1, 0)).astype(np.float32)
 
 
 class ViewSampler:
@@ -127,45 +135,60 @@ class ViewSampler:
         simulator.set_joints(moved, joints, np.where(opened, np.take(OPEN_JOINT, joints), 0.0))
 
     def _look(self) -> Views:
-        simulator = self._simulator
+        simulator, facts = self._simulator, self._facts
+        everywhere = np.arange(simulator.homes)
         rgb = simulator.render(self._image_size).copy()
-        pixels = simulator.visible() * (128 / self._image_size) ** 2
-        count = simulator.homes
-        facts = self._facts
-        facts.refresh(np.arange(count), np.arange(count))
-        in_reach = np.zeros((count, len(CATEGORIES)), np.float32)
-        largest = np.zeros((count, len(CATEGORIES)), np.int32)
-        distance = np.full((count, len(CATEGORIES)), np.inf, np.float32)
-        away = np.hypot(
-            simulator.positions[..., 0] - simulator.robot[:, None, 0],
-            simulator.positions[..., 2] - simulator.robot[:, None, 1],
+        facts.refresh(everywhere, everywhere)
+        off = self._stands - simulator.robot[:, None]
+        turned = np.abs((off[..., 2] + np.pi) % (2 * np.pi) - np.pi)
+        stands_at = (np.hypot(off[..., 0], off[..., 1]) < 0.1) & (turned < np.deg2rad(3))
+        faced = stands_at[:, len(JOINTS) :]
+        in_reach, largest, distance = self._by_category(facts.at_object)
+        on_faced, faced_largest, _ = self._by_category((facts.on & faced[:, None]).any(2))
+        held = np.where(simulator.held >= 0, simulator.categories[everywhere, simulator.held], len(CATEGORIES)).astype(
+            np.int64
         )
-        real = simulator.categories >= 0
-        real[np.arange(count), simulator.held] &= simulator.held < 0
-        for home, item in zip(*np.nonzero(real & facts.at_object), strict=True):
+        handles = facts.at_target[:, : len(JOINTS)] & stands_at[:, : len(JOINTS)]
+        return Views(
+            rgb=rgb,
+            in_reach=in_reach,
+            largest=largest,
+            distance=distance,
+            faced=np.where(faced.any(1)[:, None], on_faced, -1).astype(np.float32),
+            faced_largest=faced_largest,
+            held=held,
+            stands_at=stands_at.astype(np.float32),
+            cell_pixels=self._cell_pixels(),
+            opened=np.where(handles, simulator.joints > 0.5 * np.array(OPEN_JOINT), -1).astype(np.float32),
+        )
+
+    def _by_category(
+        self, chosen: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
+        """Labels, pixels of the most visible instance and metres to it [N, 33], of the chosen objects [N, M]."""
+        simulator = self._simulator
+        chosen = chosen & (simulator.categories >= 0)
+        chosen[np.arange(simulator.homes), simulator.held] &= simulator.held < 0
+        pixels = simulator.visible() * (128 / self._image_size) ** 2
+        labels = np.zeros((simulator.homes, len(CATEGORIES)), np.float32)
+        largest = np.zeros(labels.shape, np.int32)
+        distance = np.full(labels.shape, np.inf, np.float32)
+        away = simulator.positions[..., (0, 2)] - simulator.robot[:, None, :2]
+        for home, item in zip(*np.nonzero(chosen), strict=True):
             category = simulator.categories[home, item]
             seen = int(pixels[home, item])
             if seen >= largest[home, category]:
                 largest[home, category] = seen
-                distance[home, category] = away[home, item]
-            in_reach[home, category] = 1.0 if largest[home, category] >= VISIBLE_PIXELS else -1.0
-        held = np.where(
-            simulator.held >= 0, simulator.categories[np.arange(count), simulator.held], len(CATEGORIES)
-        ).astype(np.int64)
-        off = self._stands - simulator.robot[:, None]
-        turned = np.abs((off[..., 2] + np.pi) % (2 * np.pi) - np.pi)
-        stands_at = ((np.hypot(off[..., 0], off[..., 1]) < 0.1) & (turned < np.deg2rad(3))).astype(np.float32)
-        handles = facts.at_target[:, : len(OPEN_JOINT)] & (stands_at[:, : len(OPEN_JOINT)] > 0)
-        opened = np.where(handles, simulator.joints > 0.5 * np.array(OPEN_JOINT), -1).astype(np.float32)
-        return Views(rgb, in_reach, held, stands_at, self._cells(), opened, largest, distance)
+                distance[home, category] = np.hypot(*away[home, item])
+            labels[home, category] = 1.0 if largest[home, category] >= VISIBLE_PIXELS else -1.0
+        return labels, largest, distance
 
-    def _cells(self) -> NDArray[np.float32]:
-        """Which categories each cell of the picture shows (see `Views.cells`)."""
+    def _cell_pixels(self) -> NDArray[np.int64]:
+        """See `Views.cell_pixels`."""
         owners = self._simulator.segmentation()
         count, size, _ = owners.shape
         grid, kinds = size // CELL, len(CATEGORIES)
         homes, rows, columns = np.nonzero(owners >= 0)
         category = self._simulator.categories[homes, owners[homes, rows, columns]]
         cell = ((homes * grid + rows // CELL) * grid + columns // CELL) * kinds + category
-        pixels = np.bincount(cell, minlength=count * grid * grid * kinds).reshape(count, grid, grid, kinds)
-        return np.where(pixels >= CELL_PIXELS, 1.0, np.where(pixels > 0, -1.0, 0.0)).astype(np.float32)
+        return np.bincount(cell, minlength=count * grid * grid * kinds).reshape(count, grid, grid, kinds)
