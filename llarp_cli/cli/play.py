@@ -66,8 +66,8 @@ def play(
     """
     drawn = _drawn(picture)
     from llarp_cli.cli.prompt import Prompt
+    from llarp_cli.evaluation.opening import open_session
     from llarp_cli.evaluation.pictures import FrameFolder
-    from llarp_cli.evaluation.session import open_session
     from llarp_cli.runs import resolve_policy
 
     folder = None if frames is None else FrameFolder(frames)

@@ -9,35 +9,30 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llarp_cli import registry
 from llarp_cli.config import RewardOptions
 from llarp_cli.errors import UsageProblem
-from llarp_cli.evaluation.advice import IMAGE_SIZE, Advice, Adviser, open_adviser
+from llarp_cli.evaluation.advice import IMAGE_SIZE, Advice, Adviser
 from llarp_cli.evaluation.reasons import goal_text, held_name, standing_at, why_not
-from llarp_cli.evaluation.rollout import DEFAULT_SPLIT, REPEATED, episode_at, situation
+from llarp_cli.evaluation.rollout import REPEATED, situation
 from llarp_cli.evaluation.sentences import (
     SO_ALREADY,
     checked,
     goal_note,
     knows_goal,
-    own_episode,
     with_sentence,
     without_goal,
 )
 from llarp_cli.evaluation.video import Film
-from llarp_cli.rearrangement.episode_files import read_episodes
 from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.execution import check
 from llarp_cli.rearrangement.goals import CompiledGoals, parse
 from llarp_cli.rearrangement.play import Play
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.skills import SKILLS
-from llarp_cli.rearrangement.splits import split_episodes
 from llarp_cli.rearrangement.vocabulary import CATEGORY_OF, JOINTS, RECEPTACLES
 
 MAX_SKILLS = 500
@@ -397,47 +392,3 @@ class Session:
         # The first of independent exponential clocks with these rates to ring is a draw from them.
         with np.errstate(divide="ignore"):
             return int((clocks / advice.probabilities).argmin())
-
-
-def open_session(
-    policy: Path | str | None = None,
-    *,
-    home: str | None = None,
-    split: str | None = None,
-    episodes: Path | None = None,
-    index: int | None = None,
-    seed: int = 0,
-    deterministic: bool = False,
-) -> Session:
-    """A session by names.
-
-    Args:
-        policy: what `runs.resolve_policy` found; None for none.
-        home: a scene; left out, and no episode named, one of the unseen ones.
-        split, episodes: where an episode comes from in place of a home.
-        index: which one; 0 where left out.
-        seed: of what stands where in a home, and as for `Session`.
-        deterministic: as for `Session`.
-
-    Raises:
-        UsageProblem: something is not there, or two of them exclude each other.
-    """
-    chosen = [flag for flag, given in (("--home", home), ("--split", split), ("--episodes", episodes)) if given]
-    if len(chosen) > 1:
-        raise UsageProblem(f"{chosen[0]} and {chosen[1]} exclude each other", "leave one out")
-    if index is not None and home is not None:
-        raise UsageProblem("--home and --episode exclude each other", "an episode has its own home")
-    given = None if episodes is None else read_episodes(episodes)
-    opened = None if policy is None else open_adviser(policy)
-    world = registry.load("environment", "home" if opened is None else opened.environment)
-    if given is None and (split is not None or index is not None):
-        given = split_episodes(world, split or DEFAULT_SPLIT)
-    episode = own_episode(world, "", home, seed)[0] if given is None else episode_at(given, index or 0)
-    return Session(
-        world,
-        episode,
-        adviser=None if opened is None else opened.adviser,
-        reward=None if opened is None else opened.reward,
-        seed=seed,
-        deterministic=deterministic,
-    )
