@@ -61,6 +61,7 @@ class ImportReport:
     Attributes:
         episodes: how many.
         scenes: in how many scenes.
+        objects: how many stand about in all of them.
         families: family → how many of them.
         oddities: (what, how many) of what is odd about the file; kept as it is.
         changes: (what, how many) of what had to be changed or made up for our home.
@@ -68,13 +69,14 @@ class ImportReport:
 
     episodes: int
     scenes: int
+    objects: int
     families: dict[str, int]
     oddities: tuple[tuple[str, int], ...]
     changes: tuple[tuple[str, int], ...]
 
     def text(self) -> str:
         """A line for each count."""
-        lines = [f"episodes: {self.episodes}, scenes: {self.scenes}"]
+        lines = [f"episodes: {self.episodes}, scenes: {self.scenes}, objects: {self.objects}"]
         lines += [f"  {count:>5} {family}" for family, count in self.families.items()]
         for title, counts in (("odd, and kept:", self.oddities), ("changed for our home:", self.changes)):
             if counts:
@@ -86,6 +88,7 @@ class ImportReport:
         return {
             "episodes": self.episodes,
             "scenes": self.scenes,
+            "objects": self.objects,
             "families": self.families,
             "oddities": dict(self.oddities),
             "changes": dict(self.changes),
@@ -172,15 +175,14 @@ class _Importer:
         changes = {
             "pieces of furniture moved apart": apart,
             "pieces of furniture made up, as nothing lies on them": sum(5 - len(home.fits) for home in homes),
-            f"objects of {sum(len(one.objects) for one in episodes)} moved into reach and view": sum(
-                one.moved for one in self.placing.values()
-            ),
+            "objects moved into reach and view": sum(one.moved for one in self.placing.values()),
             "of these, still close to another": sum(one.touching for one in self.placing.values()),
         }
         families = Counter(episode.asked.family for episode in episodes)
         return ImportReport(
             len(episodes),
             len(self.homes),
+            sum(len(episode.objects) for episode in episodes),
             dict(families.most_common()),
             odd,
             tuple((w, c) for w, c in changes.items() if c),

@@ -214,6 +214,9 @@ def test_sizes_are_looked_at_first(tmp_path):
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(UsageProblem, match="larger than 64 MiB"):
         import_file(big, tmp_path / "out.jsonl")
+    (tmp_path / "pointer.pickle").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 833\n")
+    with pytest.raises(UsageProblem, match="is a Git LFS pointer"):
+        import_file(tmp_path / "pointer.pickle", tmp_path / "out.jsonl")
     with pytest.raises(UsageProblem, match="is no file"):
         import_file(tmp_path, tmp_path / "out.jsonl")
     with pytest.raises(UsageProblem, match="cannot read"):

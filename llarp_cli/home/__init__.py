@@ -29,7 +29,7 @@ class HomeWorld:
         return ASSET_SIZES
 
     def scene(self, name: str) -> Scene:
-        """The geometry of "home-<number>" or of a released scene.
+        """The geometry of "home-<number>", of a released scene, or of one whose name tells its plan (`recovered`).
 
         Raises:
             UsageProblem: there is no such scene.

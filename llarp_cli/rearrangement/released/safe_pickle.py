@@ -26,6 +26,7 @@ MAX_BYTES = 64 << 20
 MAX_STEPS = 5_000_000
 """More opcodes are refused. A released evaluation file has some 50,000."""
 
+_POINTER = b"version https://git-lfs"
 _LARGEST = 1 << 63
 _DTYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")
 _BYTE_ORDERS = ("<", ">", "|", "=")
@@ -100,6 +101,8 @@ def content(path: str | os.PathLike[str]) -> bytes:
         )
     if not data:
         raise UsageProblem(f"{path} is empty", "expected a released episode file, e.g. new_scenes.pickle")
+    if data.startswith(_POINTER):
+        raise UsageProblem(f"{path} is a Git LFS pointer, not the file itself", "`git lfs pull` fetches the file")
     return data
 
 
@@ -139,7 +142,7 @@ def unpickle(data: bytes, path: str | os.PathLike[str]) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Any value that `read_pickle` gives, or a file's text, as it may be quoted in one line."""
+    """Any value that `unpickle` gives, as it may be quoted in one line."""
     if isinstance(value, np.ndarray):
         return f"an array {value.dtype} {list(value.shape)}"
     text = " ".join(_short.repr(value).split())
