@@ -313,4 +313,4 @@ def _array(shape: Any, dtype: Any, fortran: bool, data: Any) -> np.ndarray[Any, 
     # A zero among huge sizes: nothing to hold, yet numpy cannot count it.
     if math.prod(size for size in shape if size) >= _LARGEST:
         raise _Refused(f"an array of shape {shown(shape)}")
-    return np.frombuffer(bytes(data), dtype).reshape(shape, order="F" if fortran else "C")
+    return np.ndarray(shape, dtype, bytes(data), order="F" if fortran else "C")
