@@ -291,7 +291,7 @@ def test_a_state_of_other_rows_is_refused():
 
 def test_the_same_seed_gives_the_same_course_and_another_seed_other_spots():
     def course(seed):
-        vector = RearrangementVectorEnv(WORLD, training(), 4, image_size=SIZE, seed=seed)
+        vector = RearrangementVectorEnv(WORLD, training(), 16, image_size=SIZE, seed=seed)
         vector.reset()
         happened = trace(vector, np.random.default_rng(0), 30)
         return happened, vector.simulator.positions.copy()
