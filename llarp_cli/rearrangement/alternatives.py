@@ -28,9 +28,8 @@ from llarp_cli.rearrangement.goals import (
     instances_of,
 )
 
-MAX_ALTERNATIVES = 5_000
+MAX_ALTERNATIVES = 10_000
 """Of more, only those are kept for which the fewest facts have to change."""
-_MAX_JOINED = 20 * MAX_ALTERNATIVES
 
 
 class Fact(NamedTuple):
@@ -115,14 +114,14 @@ class _Ways:
     def _every(self, parts: Iterator[list[Alternative]]) -> list[Alternative]:
         found: list[Alternative] = [{}]
         for part in parts:
-            few = self._fewest(part, _MAX_JOINED // max(len(found), 1))
-            joined = (
+            few = self._fewest(part, max(MAX_ALTERNATIVES // max(len(found), 1), 1))
+            joined = [
                 {**one, **other}
                 for one in found
                 for other in few
                 if all(one.get(fact, wanted) == wanted for fact, wanted in other.items())
-            )
-            found = self._fewest(list({frozenset(one.items()): one for one in joined}.values()))
+            ]
+            found = joined if len(few) == 1 else list({frozenset(one.items()): one for one in joined}.values())
         return found
 
     def _fewest(self, found: list[Alternative], limit: int = MAX_ALTERNATIVES) -> list[Alternative]:

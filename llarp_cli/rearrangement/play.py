@@ -101,8 +101,12 @@ class Play:
         self.lengths[rows], self.returns[rows], self.invalid_skills[rows] = 0, 0.0, 0
         self.facts.refresh(rows, rows)
         for row, episode in started.items():
-            goal, categories = parse(episode.goal), self.simulator.categories[row]
-            self.goals.set(row, goal, categories)
+            categories = self.simulator.categories[row]
+            try:
+                goal = parse(episode.goal)
+                self.goals.set(row, goal, categories)
+            except UsageProblem as problem:
+                raise UsageProblem(f"episode {episode.id}: {problem.message}", problem.hint) from None
             self._rewards.start(row, goal, self.facts, categories)
 
     def act(self, actions: NDArray[np.int64], rows: NDArray[np.bool_] | None = None) -> Outcome:
