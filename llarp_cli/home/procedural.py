@@ -28,6 +28,7 @@ from llarp_cli.home.layouts import (
     rectangle,
     wall_rectangles,
 )
+from llarp_cli.home.styles import drawn
 from llarp_cli.rearrangement.draws import Draws
 
 GAP = 70
@@ -68,7 +69,8 @@ class Plan:
         self.decoration()
         draws = self.draws
         colours = (draws.choice(WALL_COLOURS), draws.choice(WALL_COLOURS), draws.choice(FLOOR_COLOURS))
-        return Layout(name, self.room, tuple(self.walls), 4, tuple(self.pieces), colours)
+        style = drawn(draws)
+        return Layout(name, self.room, tuple(self.walls), 4, tuple(self.pieces), colours, style)
 
     def along(self, side: int) -> int:
         """The length of an outer wall: 0 at low z, 1 at high x, 2 at high z, 3 at low x."""

@@ -13,12 +13,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from llarp_cli.home.furniture import FURNITURE, HINGE, ceiling, floor, wall
-from llarp_cli.home.layouts import Layout, Piece
+from llarp_cli.home.furniture import HINGE, furniture
+from llarp_cli.home.interior import at, interior
 from llarp_cli.home.primitives import BOUND, COS, HALF_X, HALF_Y, HALF_Z, OWNER, SIN, WIDTH, Rows, X, Y, Z, placed
-from llarp_cli.home.scenes import furnished
+from llarp_cli.home.scenes import Home, furnished
 from llarp_cli.home.shapes import ASSET_SHAPES
-from llarp_cli.rearrangement.vocabulary import CATEGORY_OF, JOINTS
+from llarp_cli.rearrangement.vocabulary import CATEGORY_OF, JOINTS, TARGETS
 
 ASSET_NAMES: tuple[str, ...] = tuple(CATEGORY_OF)
 ASSET_INDEX: dict[str, int] = {name: i for i, name in enumerate(ASSET_NAMES)}
@@ -33,8 +33,6 @@ _HIDDEN = -1e6
 _FRIDGE_ROOM = (-0.371, 0.099, -0.341), (0.371, 1.791, 0.301)
 _COUNTER_ROOM = (-1.3, 0.0, -0.34), (1.9, 0.82, 0.287)
 """What lies in here is behind the fridge's closed door, or behind the counter's fronts."""
-
-_CEILING_COLOUR = (0.96, 0.96, 0.94)
 
 
 @dataclass(frozen=True)
@@ -56,53 +54,48 @@ class _Fixed:
     door: tuple[Rows, tuple[float, float, float], float]
 
 
-def _at(piece: Piece) -> tuple[float, float, float, float]:
-    """What `placed` wants: x, y, z in metres, heading in radians."""
-    return piece.x / 1000, 0.0, piece.z / 1000, math.radians(piece.heading / 1000)
-
-
 @lru_cache(maxsize=1024)
 def _fixed(name: str) -> _Fixed:
-    layout = furnished(name).layout
+    home = furnished(name)
+    layout, shapes = home.layout, furniture(home.layout.style)
     counter, fridge = layout.piece("kitchen counter"), layout.piece("fridge")
-    blocks = [_shell(layout), *(placed(FURNITURE[piece.kind], *_at(piece)) for piece in layout.pieces)]
+    blocks = [
+        interior(layout, _behind_stand(home)),
+        *(placed(shapes[piece.kind], *at(piece)) for piece in layout.pieces),
+    ]
     firsts = np.cumsum([0, *map(len, blocks)]).tolist()
     cold = firsts[1 + layout.pieces.index(fridge)]
     first, parts, inside = firsts[-1], [], []
-    x, _, z, heading = _at(fridge)
+    x, _, z, heading = at(fridge)
     cos, sin = math.cos(heading), math.sin(heading)
     hinge = (x + cos * HINGE[0] - sin * HINGE[2], HINGE[1], z + sin * HINGE[0] + cos * HINGE[2])
     for joint in JOINTS:
         if joint == "fridge":
-            block = placed(FURNITURE["fridge door"], *hinge, heading)
-            inside.append(cold + _within(FURNITURE["fridge"], *_FRIDGE_ROOM))
+            block = placed(shapes["fridge door"], *hinge, heading)
+            inside.append(cold + _within(shapes["fridge"], *_FRIDGE_ROOM))
         else:
-            block = placed(FURNITURE[joint], *_at(counter))
-            inside.append(first + _within(FURNITURE[joint], *_COUNTER_ROOM))
+            block = placed(shapes[joint], *at(counter))
+            inside.append(first + _within(shapes[joint], *_COUNTER_ROOM))
         parts.append((first, first + len(block)))
         first += len(block)
         blocks.append(block)
-    slide = (-math.sin(_at(counter)[3]), math.cos(_at(counter)[3]))
-    door = (FURNITURE["fridge door"], hinge, heading)
+    slide = (-math.sin(at(counter)[3]), math.cos(at(counter)[3]))
+    door = (shapes["fridge door"], hinge, heading)
     return _Fixed(np.concatenate(blocks), tuple(parts), tuple(inside), slide, door)
+
+
+def _behind_stand(home: Home) -> bool:
+    """Whether the robot uses the TV stand from its back."""
+    stand = home.layout.piece("TV stand")
+    x, z, _ = home.scene.stands[TARGETS.index("TV stand")]
+    heading = at(stand)[3]
+    return bool((z - stand.z) * math.cos(heading) < (x - stand.x) * math.sin(heading))
 
 
 def _within(rows: Rows, low: tuple[float, float, float], high: tuple[float, float, float]) -> NDArray[np.intp]:
     """Which rows lie in a box of their own frame."""
     centre, half = rows[:, [X, Y, Z]], rows[:, [HALF_X, HALF_Y, HALF_Z]]
     return np.flatnonzero(((centre - half >= low) & (centre + half <= high)).all(axis=1))
-
-
-def _shell(layout: Layout) -> Rows:
-    """Floor, ceiling and walls."""
-    corners = [value / 1000 for value in layout.room]
-    outer, inner, ground = layout.colours
-    rows = [floor(*corners, ground), ceiling(*corners, _CEILING_COLOUR)]
-    for i, line in enumerate(layout.walls):
-        ends = [value / 1000 for value in (line.x0, line.z0, line.x1, line.z1)]
-        gaps = tuple((start / 1000, end / 1000) for start, end in line.gaps)
-        rows.append(wall(*ends, outer if i < layout.outer else inner, gaps))
-    return np.concatenate(rows)
 
 
 class Stage:
