@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 import pytest
 
@@ -28,14 +27,14 @@ from llarp_cli.home.primitives import (
     placed,
     sphere,
 )
-from llarp_cli.home.rasteriser import BACKGROUND, Rasteriser, count_pixels
+from llarp_cli.home.rasteriser import BACKGROUND, MOST_OWNERS, Rasteriser, set_threads, threads
 
 SIZE = 64
 
 
 def draw(rows, robot=(0.0, 0.0, 0.0), size=SIZE):
     """One home's picture from a robot's pose."""
-    rasteriser = Rasteriser(1, size)
+    rasteriser = Rasteriser(1, size, depth=True)
     positions, rotations = robot_cameras(np.array([robot], np.float64))
     rows = np.asarray(rows, np.float32).reshape(1, -1, WIDTH)
     rasteriser.draw(rows, np.array([rows.shape[1]], np.int32), positions, rotations, focal(size))
@@ -116,7 +115,7 @@ def test_agrees_with_a_ray_caster(seed):
     assert len(np.unique(owners)) > 10
     assert (drawn.ids[0] == owners)[inner].mean() >= 0.995
     right = (drawn.ids[0] == owners) & (owners >= 0)
-    assert np.abs(drawn.depth[0][right] * depth[right] - 1).max() < 2e-3
+    assert np.abs(drawn.depth[0][right] - depth[right]).max() < 1e-3
     assert (drawn.depth[0][drawn.ids[0] < 0] == 0).all()
 
 
@@ -138,16 +137,16 @@ def test_bytes_do_not_depend_on_threads_or_company():
     counts = np.full(6, 30, np.int32)
     cameras = robot_cameras(np.zeros((6, 3)))
     pictures = []
-    before = numba.get_num_threads()
+    before = threads()
     try:
-        for threads in (1, before):
-            numba.set_num_threads(threads)
-            rasteriser = Rasteriser(6, SIZE)
+        for count in (1, 2, 5):
+            set_threads(count)
+            rasteriser = Rasteriser(6, SIZE, depth=True)
             for _ in range(2):
                 rasteriser.draw(rows, counts, *cameras, focal(SIZE))
                 pictures.append((rasteriser.rgb.tobytes(), rasteriser.ids.tobytes(), rasteriser.depth.tobytes()))
     finally:
-        numba.set_num_threads(before)
+        set_threads(before)
     assert len(set(pictures)) == 1
     for home in range(6):
         assert draw(rows[home]).rgb.tobytes() == rasteriser.rgb[home].tobytes()
@@ -162,7 +161,7 @@ def test_nothing_gives_the_background():
 
 def test_only_counted_rows_are_drawn():
     rows = np.stack([sphere(1.5, 1, 0, 0.3, (1, 0, 0)), sphere(1.5, 1, 0, 0.3, (1, 0, 0))])
-    rasteriser = Rasteriser(2, SIZE)
+    rasteriser = Rasteriser(2, SIZE, depth=True)
     rasteriser.draw(rows, np.array([1, 0], np.int32), *robot_cameras(np.zeros((2, 3))), focal(SIZE))
     assert (rasteriser.depth[0] > 0).any()
     assert not (rasteriser.depth[1] > 0).any()
@@ -230,17 +229,18 @@ def test_light_makes_tops_brighter_than_sides():
     assert shades.min() > 0.5 * 0.8 * 255
 
 
-def test_count_pixels():
-    ids = np.full((2, 4, 4), -1, np.int16)
-    ids[0, 0, :3], ids[0, 1, 0], ids[1] = 2, 0, 5
-    out = np.full((2, 3), 9, np.int32)
-    count_pixels(ids, 3, out)
-    assert out.tolist() == [[1, 0, 3], [0, 0, 0]]
+@pytest.mark.parametrize("size", [5, 8, 13, 64])
+def test_owners_pixels_are_counted(size):
+    rows = random_rows(np.random.default_rng(2), 20)
+    rows[5:, OWNER] -= 10
+    drawn = draw(rows, size=size)
+    expected = [(drawn.ids == owner).sum() for owner in range(MOST_OWNERS)]
+    assert drawn.seen[0].tolist() == expected
 
 
 def test_owners_survive():
     rows = sphere(1.5, 1, 0, 0.3, (1, 0, 0))
-    for owner in (0, 1, 254):
+    for owner in (0, 1, MOST_OWNERS - 1, -2, -129):
         rows[:, OWNER] = owner
         assert set(np.unique(draw(rows).ids)) == {-1, owner}
 

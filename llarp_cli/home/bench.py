@@ -12,6 +12,7 @@ import numba
 import numpy as np
 
 from llarp_cli.home import world
+from llarp_cli.home.rasteriser import set_threads, threads
 from llarp_cli.rearrangement.arrangements import arrange
 from llarp_cli.rearrangement.draws import Draws
 from llarp_cli.rearrangement.episodes import Task
@@ -34,8 +35,8 @@ def bench_home(sizes: Sequence[int] = (64, 128, 224), homes: int = 20, objects: 
         "primitives": drawn per picture, mean; "objects_in_view", mean at the largest size;
         "homes", "objects"; "hardware", "python", "numba".
     """
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
+    before = threads()
+    set_threads(1)
     try:
         simulator = world.simulator(homes, objects)
         for home in range(homes):
@@ -60,7 +61,7 @@ def bench_home(sizes: Sequence[int] = (64, 128, 224), homes: int = 20, objects: 
         primitives = simulator.primitives
         simulator.close()
     finally:
-        numba.set_num_threads(threads)
+        set_threads(before)
     return {
         "frames_per_second_per_core": speeds,
         "primitives": round(primitives, 1),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from llarp_cli.home.camera import focal, robot_cameras
 from llarp_cli.home.maps import draw_map
-from llarp_cli.home.rasteriser import Rasteriser, count_pixels
+from llarp_cli.home.rasteriser import Rasteriser
 from llarp_cli.home.scenes import AREAS, furnished
 from llarp_cli.home.shapes import ASSET_SIZES
 from llarp_cli.home.stage import ASSET_INDEX, ASSET_NAMES, Stage
@@ -73,8 +73,9 @@ class HomeSimulator:
         self._assets = np.full((homes, max_objects), -1, np.int64)
         self._scenes: list[str] = [""] * homes
         self._stage = Stage(homes, max_objects)
-        self._rasterisers: dict[tuple[int, str], Rasteriser] = {}
         self._seen = np.zeros((homes, max_objects), np.int32)
+        self._rasterisers: dict[int, Rasteriser] = {}
+        self._last: Rasteriser | None = None
 
     @property
     def primitives(self) -> float:
@@ -196,34 +197,25 @@ class HomeSimulator:
                 )
 
     def render(self, size: int, homes: NDArray[np.intp] | None = None) -> NDArray[np.uint8]:
-        """The robots' camera pictures, uint8 [N, size, size, 3]; a buffer reused by the next call."""
-        stage, whole = self._stage, self._rasteriser(size, "all")
-        if homes is None:
-            whole.draw(stage.rows, stage.counts, *robot_cameras(self.robot), focal(size))
-            count_pixels(whole.ids, self.max_objects, self._seen)
-            self._ids = whole.ids
-        elif (count := len(homes)) > 0:
-            some = self._rasteriser(size, "some")
-            some.draw(stage.rows[homes], stage.counts[homes], *robot_cameras(self.robot[homes]), focal(size))
-            whole.rgb[homes] = some.rgb[:count]
-            seen = np.zeros((count, self.max_objects), np.int32)
-            count_pixels(some.ids[:count], self.max_objects, seen)
-            self._seen[homes] = seen
-        return whole.rgb
+        """The robots' camera pictures, uint8 [N, size, size, 3]; a buffer reused by the next call.
 
-    def _rasteriser(self, size: int, which: str) -> Rasteriser:
-        """The rasteriser of a size: one whose pictures are handed out, one to draw some homes in."""
-        if (size, which) not in self._rasterisers:
-            self._rasterisers[size, which] = Rasteriser(self.homes, size)
-        return self._rasterisers[size, which]
+        Raises:
+            UsageProblem: there is no such size.
+        """
+        if size not in self._rasterisers:
+            self._rasterisers[size] = Rasteriser(self.homes, size, seen=self._seen)
+        drawn = self._last = self._rasterisers[size]
+        cameras = robot_cameras(self.robot if homes is None else self.robot[homes])
+        drawn.draw(self._stage.rows, self._stage.counts, *cameras, focal(size), homes)
+        return drawn.rgb
 
     def visible(self) -> NDArray[np.int32]:
         """Pixels of each object in the last `render`, int32 [N, M]."""
         return self._seen
 
     def segmentation(self) -> NDArray[np.int16]:
-        """The object at each pixel of the last `render` of all homes, int16 [N, size, size]; -1 for none."""
-        return self._ids
+        """The object at each pixel of the last `render`, int16 [N, size, size]; -1 for none."""
+        return np.maximum(self._last.ids, -1)
 
     def map(self, home: int, size: int) -> NDArray[np.uint8]:
         """A top-down picture of one home with the robot in it, uint8 [size, size, 3]."""
