@@ -25,6 +25,7 @@ from llarp_cli.home.primitives import (
     built,
     span,
 )
+from llarp_cli.home.semantics import labelled
 from llarp_cli.home.styles import USUAL, Style
 
 Span = tuple[float, float]
@@ -50,7 +51,7 @@ DOORWAY_HEIGHT = 2.05
 
 _WHITE: Colour = (0.95, 0.95, 0.93)
 _STEEL: Colour = (0.74, 0.77, 0.80)
-_BRIGHT_STEEL: Colour = (0.86, 0.88, 0.90)
+SINK_STEEL: Colour = (0.86, 0.88, 0.90)
 _DARK_STEEL: Colour = (0.36, 0.38, 0.42)
 _INK: Colour = (0.07, 0.07, 0.09)
 _GLASS: Colour = (0.16, 0.18, 0.21)
@@ -59,10 +60,10 @@ _LIGHT: Colour = (1.00, 0.97, 0.86)
 _SKY: Colour = (0.70, 0.86, 0.97)
 _HILLS: Colour = (0.58, 0.72, 0.52)
 _ICE: Colour = (0.93, 0.97, 0.99)
-_SHELF: Colour = (0.70, 0.83, 0.91)
+SHELF_GLASS: Colour = (0.70, 0.83, 0.91)
 _CRISPER: Colour = (0.80, 0.89, 0.86)
-_BIRCH: Colour = (0.84, 0.72, 0.54)
-_BIRCH_INSIDE: Colour = (0.74, 0.62, 0.45)
+DRAWER_WOOD: Colour = (0.84, 0.72, 0.54)
+_DRAWER_SIDES: Colour = (0.74, 0.62, 0.45)
 _BARK: Colour = (0.40, 0.30, 0.19)
 _SOIL: Colour = (0.26, 0.19, 0.14)
 _LEAF: Colour = (0.33, 0.55, 0.30)
@@ -82,10 +83,10 @@ def _drawer(name: str, width: float) -> list[Part]:
     x, y, z, hx, hy, hz = DRAWER_BOXES[name]
     floor, rim, side, front, half = y - hy, y + hy, 0.015, z + hz, width / 2
     return [
-        (BOX, (x - hx - side, x + hx + side), (floor - side, floor), (z - hz - side, front), _BIRCH, 0),
-        (BOX, (x - hx - side, x - hx), (floor, rim), (z - hz - side, front), _BIRCH_INSIDE, 0),
-        (BOX, (x + hx, x + hx + side), (floor, rim), (z - hz - side, front), _BIRCH_INSIDE, 0),
-        (BOX, (x - hx, x + hx), (floor, rim), (z - hz - side, z - hz), _BIRCH_INSIDE, 0),
+        (BOX, (x - hx - side, x + hx + side), (floor - side, floor), (z - hz - side, front), DRAWER_WOOD, 0),
+        (BOX, (x - hx - side, x - hx), (floor, rim), (z - hz - side, front), _DRAWER_SIDES, 0),
+        (BOX, (x + hx, x + hx + side), (floor, rim), (z - hz - side, front), _DRAWER_SIDES, 0),
+        (BOX, (x - hx, x + hx), (floor, rim), (z - hz - side, z - hz), _DRAWER_SIDES, 0),
         (BOX, (x - hx - 0.035, x + hx + 0.035), (floor - 0.035, rim + 0.03), (front, front + 0.035), "front", 0),
         (BOX, (x - hx, x + hx), (floor, rim - 0.005), (front + 0.035, front + 0.04), "panel", 0),
         (ROD, (x - half, x + half), (y + 0.004, y + 0.036), (front + 0.049, front + 0.081), _DARK_STEEL, 0),
@@ -114,7 +115,7 @@ PARTS: dict[str, list[Part]] = {
     ],
     "black table": [
         (BOX, (-0.75, 0.75), (0.722, 0.762), (-0.48, 0.48), "black", 0),
-        (BOX, (-0.69, 0.69), (0.76, 0.7625), (-0.42, 0.42), "inlay", 0),
+        (BOX, (-0.69, 0.69), (0.76, 0.76215), (-0.42, 0.42), "inlay", 0),
         (BOX, (-0.66, 0.66), (0.65, 0.722), (-0.40, 0.40), "inlay", 0),
         *_legs(0.72, 0.45, 0.722, 0.07, "black"),
     ],
@@ -168,12 +169,12 @@ PARTS: dict[str, list[Part]] = {
         (BOX, (-0.205, 0.205), (0.819, 0.859), (-0.34, -0.145), "worktop", 0),
         (BOX, (-0.205, 0.205), (0.819, 0.859), (0.145, 0.34), "worktop", 0),
         # The basin: floor, four walls, drain.
-        (BOX, (-0.205, 0.205), (0.70, 0.7064), (-0.145, 0.145), _BRIGHT_STEEL, 0),
+        (BOX, (-0.205, 0.205), (0.70, 0.7058), (-0.145, 0.145), SINK_STEEL, 0),
         (BOX, (-0.205, -0.185), (0.70, 0.866), (-0.145, 0.145), _STEEL, 0),
         (BOX, (0.185, 0.205), (0.70, 0.866), (-0.145, 0.145), _STEEL, 0),
         (BOX, (-0.205, 0.205), (0.70, 0.866), (-0.145, -0.125), _STEEL, 0),
         (BOX, (-0.205, 0.205), (0.70, 0.866), (0.125, 0.145), _STEEL, 0),
-        (CYLINDER, (-0.03, 0.03), (0.7063, 0.7087), (-0.03, 0.03), _DARK_STEEL, 0),
+        (CYLINDER, (-0.03, 0.03), (0.7050, 0.7062), (-0.03, 0.03), _DARK_STEEL, 0),
         # The tap: foot, neck, spout, mouth, lever.
         (CYLINDER, (-0.035, 0.035), (0.859, 0.885), (-0.255, -0.185), _STEEL, 0),
         (CYLINDER, (-0.020, 0.020), (0.86, 1.08), (-0.24, -0.20), _STEEL, 0),
@@ -193,7 +194,7 @@ PARTS: dict[str, list[Part]] = {
         (CYLINDER, (1.42, 1.64), (0.8593, 0.8597), (0.00, 0.20), _BURNER, 0),
         (BOX, (1.05, 1.72), (0.48, 0.80), (0.29, 0.305), _STEEL, 0),
         (BOX, (1.11, 1.66), (0.51, 0.68), (0.305, 0.309), _GLASS, 0),
-        (BOX, (1.13, 1.64), (0.70, 0.72), (0.305, 0.335), _BRIGHT_STEEL, 0),
+        (BOX, (1.13, 1.64), (0.70, 0.72), (0.305, 0.335), SINK_STEEL, 0),
         (BOX, (1.12, 1.30), (0.755, 0.785), (0.305, 0.325), _DARK_STEEL, 0),
         (BOX, (1.46, 1.49), (0.755, 0.785), (0.305, 0.325), _DARK_STEEL, 0),
         (BOX, (1.55, 1.58), (0.755, 0.785), (0.305, 0.325), _DARK_STEEL, 0),
@@ -217,7 +218,7 @@ PARTS: dict[str, list[Part]] = {
     ],
     "hood": [
         (BOX, (1.08, 1.72), (1.50, 1.60), (-0.44, 0.05), _STEEL, 0),
-        (BOX, (1.26, 1.54), (1.60, 2.50), (-0.44, -0.12), _BRIGHT_STEEL, 0),
+        (BOX, (1.26, 1.54), (1.60, 2.50), (-0.44, -0.12), SINK_STEEL, 0),
         (BOX, (1.16, 1.64), (1.494, 1.50), (-0.28, -0.02), _LIGHT, 0),
     ],
     "left drawer": _drawer("left drawer", 0.26),
@@ -235,12 +236,12 @@ PARTS: dict[str, list[Part]] = {
         (BOX, (-0.37, -0.36), (0.10, 1.79), (-0.32, 0.30), _ICE, 0),
         (BOX, (0.36, 0.37), (0.10, 1.79), (-0.32, 0.30), _ICE, 0),
         (BOX, (-0.36, 0.36), (0.10, 0.11), (-0.32, 0.30), _ICE, 0),
-        (BOX, (-0.36, 0.36), (0.93, 0.95), (-0.32, 0.26), _SHELF, 0),
-        (BOX, (-0.36, 0.36), (0.48, 0.50), (-0.32, 0.26), _SHELF, 0),
+        (BOX, (-0.36, 0.36), (0.93, 0.95), (-0.32, 0.26), SHELF_GLASS, 0),
+        (BOX, (-0.36, 0.36), (0.48, 0.50), (-0.32, 0.26), SHELF_GLASS, 0),
         (BOX, (-0.35, -0.01), (0.12, 0.36), (-0.30, 0.24), _CRISPER, 0),
         (BOX, (0.01, 0.35), (0.12, 0.36), (-0.30, 0.24), _CRISPER, 0),
         (BOX, (-0.20, 0.20), (1.76, 1.79), (-0.20, 0.20), _LIGHT, 0),
-        (BOX, (-0.36, 0.36), (0.925, 0.955), (0.255, 0.268), _BRIGHT_STEEL, 0),
+        (BOX, (-0.36, 0.36), (0.925, 0.955), (0.255, 0.268), SINK_STEEL, 0),
     ],
     # Outside, its handle, notes; inside, lining and racks.
     "fridge door": [
@@ -248,9 +249,9 @@ PARTS: dict[str, list[Part]] = {
         (BOX, (0.0, 0.80), (0.60, 1.85), (-0.03, 0.03), "fridge", 0),
         (BOX, (0.01, 0.79), (0.56, 0.62), (-0.03, 0.02), "fridge_dark", 0),
         (BOX, (0.02, 0.78), (0.06, 1.83), (-0.034, -0.03), _ICE, 0),
-        (BOX, (0.05, 0.75), (1.05, 1.13), (-0.11, -0.034), _SHELF, 0),
-        (BOX, (0.05, 0.75), (0.66, 0.74), (-0.11, -0.034), _SHELF, 0),
-        (BOX, (0.05, 0.75), (0.25, 0.33), (-0.11, -0.034), _SHELF, 0),
+        (BOX, (0.05, 0.75), (1.05, 1.13), (-0.11, -0.034), SHELF_GLASS, 0),
+        (BOX, (0.05, 0.75), (0.66, 0.74), (-0.11, -0.034), SHELF_GLASS, 0),
+        (BOX, (0.05, 0.75), (0.25, 0.33), (-0.11, -0.034), SHELF_GLASS, 0),
         (BOX, (0.70, 0.74), (0.80, 1.40), (0.06, 0.09), _DARK_STEEL, 0),
         (BOX, (0.70, 0.74), (0.82, 0.86), (0.03, 0.06), _DARK_STEEL, 0),
         (BOX, (0.70, 0.74), (1.34, 1.38), (0.03, 0.06), _DARK_STEEL, 0),
@@ -338,7 +339,7 @@ PARTS: dict[str, list[Part]] = {
         (BOX, (-0.44, 0.44), (0.01, 2.04), (0.02, 0.035), "brown", 0),
         (BOX, (-0.32, 0.32), (1.12, 1.90), (0.035, 0.038), "brown_dark", 0),
         (BOX, (-0.32, 0.32), (0.16, 0.92), (0.035, 0.038), "brown_dark", 0),
-        (BOX, (0.32, 0.40), (0.99, 1.03), (0.035, 0.08), _BRIGHT_STEEL, 0),
+        (BOX, (0.32, 0.40), (0.99, 1.03), (0.035, 0.08), SINK_STEEL, 0),
     ],
 }
 """Piece → its parts. Outside width x, depth z and top y in metres: chair 0.50 x 0.50, seat 0.46;
@@ -378,7 +379,7 @@ def furniture(style: Style) -> dict[str, Rows]:
         rows = shape.copy()
         if names:
             rows[styled, RED : BLUE + 1] = [getattr(style, name) for name in names]
-        pieces[piece] = rows
+        pieces[piece] = labelled(rows, piece)
     return pieces
 
 

@@ -23,6 +23,7 @@ from llarp_cli.home.layouts import (
     wall_rectangles,
 )
 from llarp_cli.home.primitives import Colour, Rows, box, placed, span
+from llarp_cli.home.semantics import labelled
 
 _CEILING: Colour = (0.97, 0.97, 0.95)
 _TRIM: Colour = (0.96, 0.96, 0.94)
@@ -80,13 +81,13 @@ def _shell(layout: Layout) -> Rows:
     """Floor, ceiling, walls and skirting boards."""
     corners = [value / 1000 for value in layout.room]
     outer, inner, ground = layout.colours
-    rows = [floor(*corners, ground), ceiling(*corners, _CEILING)]
+    rows = [labelled(floor(*corners, ground), "floor"), labelled(ceiling(*corners, _CEILING), "ceiling")]
     for i, line in enumerate(layout.walls):
         colour = _lit(line, layout, outer) if i < layout.outer else inner
         ends = [value / 1000 for value in (line.x0, line.z0, line.x1, line.z1)]
         gaps = tuple((start / 1000, end / 1000) for start, end in line.gaps)
-        rows.append(wall(*ends, colour, gaps))
-        rows.append(wall(*ends, _TRIM, gaps, _SKIRTING, 0.1 + 2 * _OUT, above=False))
+        rows.append(labelled(wall(*ends, colour, gaps), "wall"))
+        rows.append(labelled(wall(*ends, _TRIM, gaps, _SKIRTING, 0.1 + 2 * _OUT, above=False), "wall"))
     return np.concatenate(rows)
 
 
@@ -110,7 +111,7 @@ def _shadows(layout: Layout) -> list[Rows]:
             x0, x1, z0, z1 = -0.2, 0.2, -0.2, 0.2
         edge = 0.04
         flat = span((x0 - edge, x1 + edge), (0.001, 0.003), (z0 - edge, z1 + edge), darker(layout.colours[2], _SHADE))
-        rows.append(placed(flat, *at(piece)))
+        rows.append(placed(labelled(flat, "floor"), *at(piece)))
     return rows
 
 
@@ -125,7 +126,7 @@ def _sunlight(layout: Layout) -> list[Rows]:
             if inside(area, layout.room) and clear(rectangle(piece, -500, 500, 10, 1700), walls):
                 x0, x1, z0, z1 = (value / 1000 for value in _PATCH)
                 panes = [span(x, (0.0, 0.002), (z0, z1), colour) for x in ((x0, -0.03), (0.03, x1))]
-                rows.append(placed(np.concatenate(panes), *at(piece)))
+                rows.append(placed(labelled(np.concatenate(panes), "floor"), *at(piece)))
     return rows
 
 
@@ -143,7 +144,7 @@ def _doorways(layout: Layout) -> list[Rows]:
                 box(high + 0.02, DOORWAY_HEIGHT / 2, 0, 0.05, DOORWAY_HEIGHT / 2, 0.05 + _OUT, _TRIM),
                 box((low + high) / 2, DOORWAY_HEIGHT + 0.04, 0, (high - low) / 2 + 0.07, 0.05, 0.05 + _OUT, _TRIM),
             ]
-            rows.append(placed(np.concatenate(frame), x, 0.0, z, heading))
+            rows.append(placed(labelled(np.concatenate(frame), "wall"), x, 0.0, z, heading))
     return rows
 
 
