@@ -262,7 +262,7 @@ def test_the_robot_looks_where_the_task_says():
 
 
 def test_the_map_shows_the_ground_between_two_corners():
-    position, rotation, pixels = map_camera(-1, 2, 3, 6, 100)
+    position, rotation, pixels = map_camera(-1, 2, 3, 6, 100, 100)
     rows = np.concatenate([sphere(-0.5, 0, 2.5, 0.2, (1, 0, 0)), sphere(2.5, 0, 5.5, 0.2, (1, 0, 0))])
     rows[:, OWNER] = 0, 1
     rasteriser = Rasteriser(1, 100)

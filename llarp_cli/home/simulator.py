@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llarp_cli.home.camera import focal, robot_cameras
-from llarp_cli.home.maps import draw_map
 from llarp_cli.home.rasteriser import Rasteriser
 from llarp_cli.home.scenes import AREAS, furnished
 from llarp_cli.home.shapes import ASSET_SIZES
 from llarp_cli.home.stage import ASSET_INDEX, ASSET_NAMES, Stage
+from llarp_cli.home.views import View, view
 from llarp_cli.rearrangement.episodes import Arrangement
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, JOINTS, RECEPTACLES, TARGETS
 
@@ -75,6 +75,7 @@ class HomeSimulator:
         self._stage = Stage(homes, max_objects)
         self._seen = np.zeros((homes, max_objects), np.int32)
         self._rasterisers: dict[int, Rasteriser] = {}
+        self._depths: dict[int, Rasteriser] = {}
         self._last: Rasteriser | None = None
 
     @property
@@ -215,17 +216,47 @@ class HomeSimulator:
 
     def segmentation(self) -> NDArray[np.int16]:
         """The object at each pixel of the last `render`, int16 [N, size, size]; -1 for none."""
-        return np.maximum(self._last.ids, -1)
+        return np.maximum(self.semantic(), -1)
+
+    def semantic(self) -> NDArray[np.int16]:
+        """What each pixel of the last `render` shows, int16 [N, size, size]: objects and fixed things, by the ids of
+        `semantics`."""
+        return self._last.ids
+
+    def view(
+        self, home: int, camera: str = "first_person", width: int = 448, height: int | None = None, samples: int = 1
+    ) -> View:
+        """One home's colours, depth and ids from a camera; see `views.view`. `visible` stays as it was."""
+        rows = self._stage.rows[home, : self._stage.counts[home]]
+        return view(self._scenes[home], rows, self.robot[home], camera, width, height, samples)
+
+    def picture(self, home: int, size: int, camera: str) -> NDArray[np.uint8]:
+        """One home as people want to see it, edges smoothed, uint8 [size, size, 3]."""
+        return self.view(home, camera, size, samples=3).rgb
 
     def map(self, home: int, size: int) -> NDArray[np.uint8]:
         """A top-down picture of one home with the robot in it, uint8 [size, size, 3]."""
-        stage = self._stage
-        rows = stage.rows[home, : stage.counts[home]]
-        return draw_map(self._scenes[home], rows, self.robot[home], size)
+        return self.view(home, "top_down", size).rgb
+
+    def depth(self, size: int) -> NDArray[np.float32]:
+        """What `render` draws, as depth: float32 [N, size, size], metres along the camera's axis.
+
+        Where there is nothing, 0. A buffer reused by the next call.
+
+        Raises:
+            UsageProblem: there is no such size.
+        """
+        if size not in self._depths:
+            self._depths[size] = Rasteriser(self.homes, size, depth=True)
+        drawn = self._depths[size]
+        drawn.draw(self._stage.rows, self._stage.counts, *robot_cameras(self.robot), focal(size))
+        return drawn.depth
 
     def close(self) -> None:
         """Give back the picture buffers."""
         self._rasterisers.clear()
+        self._depths.clear()
+        self._last = None
 
 
 @lru_cache(maxsize=1024)
