@@ -53,12 +53,14 @@ _WHITE: Colour = (0.95, 0.95, 0.93)
 _STEEL: Colour = (0.74, 0.77, 0.80)
 SINK_STEEL: Colour = (0.86, 0.88, 0.90)
 _DARK_STEEL: Colour = (0.36, 0.38, 0.42)
+_GLOW: Colour = (1.00, 0.98, 0.88)
 _INK: Colour = (0.07, 0.07, 0.09)
 _GLASS: Colour = (0.16, 0.18, 0.21)
 _BURNER: Colour = (0.25, 0.26, 0.29)
-_LIGHT: Colour = (1.00, 0.97, 0.86)
-_SKY: Colour = (0.70, 0.86, 0.97)
-_HILLS: Colour = (0.58, 0.72, 0.52)
+# Above 1: boxes that shine.
+_LIGHT: Colour = (1.50, 1.44, 1.24)
+_SKY: Colour = (0.96, 1.12, 1.22)
+_HILLS: Colour = (0.72, 0.90, 0.62)
 _ICE: Colour = (0.93, 0.97, 0.99)
 SHELF_GLASS: Colour = (0.70, 0.83, 0.91)
 _CRISPER: Colour = (0.80, 0.89, 0.86)
@@ -280,7 +282,14 @@ PARTS: dict[str, list[Part]] = {
         (CYLINDER, (-0.018, 0.018), (0.02, 1.48), (-0.018, 0.018), _DARK_STEEL, 0),
         (CYLINDER, (-0.19, 0.19), (1.42, 1.58), (-0.19, 0.19), "shade", 0),
         (CYLINDER, (-0.15, 0.15), (1.58, 1.72), (-0.15, 0.15), "shade", 0),
-        (CYLINDER, (-0.16, 0.16), (1.41, 1.42), (-0.16, 0.16), _LIGHT, 0),
+        (CYLINDER, (-0.16, 0.16), (1.41, 1.42), (-0.16, 0.16), _GLOW, 0),
+    ],
+    # Above people's heads, over a table.
+    "pendant": [
+        (CYLINDER, (-0.008, 0.008), (2.20, 2.50), (-0.008, 0.008), _DARK_STEEL, 0),
+        (CYLINDER, (-0.12, 0.12), (2.12, 2.22), (-0.12, 0.12), "throw", 0),
+        (CYLINDER, (-0.20, 0.20), (1.99, 2.12), (-0.20, 0.20), "throw", 0),
+        (CYLINDER, (-0.16, 0.16), (1.97, 1.99), (-0.16, 0.16), _GLOW, 0),
     ],
     "plant": [
         (CYLINDER, (-0.17, 0.17), (0.10, 0.34), (-0.17, 0.17), "pot", 0),

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from llarp_cli.home.furniture import DOORWAY_HEIGHT, ceiling, floor, furniture, wall
+from llarp_cli.home.kernels import AMBIENT, DIRECT, LIGHT
 from llarp_cli.home.layouts import (
     FOOTPRINTS,
     Layout,
@@ -25,14 +26,18 @@ from llarp_cli.home.layouts import (
 from llarp_cli.home.primitives import Colour, Rows, box, placed, span
 from llarp_cli.home.semantics import labelled
 
-_CEILING: Colour = (0.97, 0.97, 0.95)
+_CEILING: Colour = (1.46, 1.46, 1.43)
+"""Above 1, for the light comes from above and leaves it dark."""
+
 _TRIM: Colour = (0.96, 0.96, 0.94)
 _SKIRTING, _OUT = 0.09, 0.012
 """Height of the skirting boards, and how far trim stands out; metres."""
 
-_BRIGHTNESS = {(1, 0): 0.93, (-1, 0): 0.80, (0, 1): 0.88, (0, -1): 0.84}
-_LIT = {(1, 0): 0.859, (-1, 0): 0.701, (0, 1): 0.859, (0, -1): 0.701}
-"""The way an outer wall's inside faces → how bright it shall be, and how bright the renderer's light makes it."""
+_BRIGHTNESS = {(1, 0): 0.95, (-1, 0): 0.86, (0, 1): 0.92, (0, -1): 0.89}
+"""The way an outer wall's inside faces → how bright it shall be."""
+
+_BOARD, _BETWEEN, _DARKER = 0.40, 0.90, 0.955
+"""Width of the darker boards of the floor, from one to the next, and how much darker; metres."""
 
 _SHADE, _SUN = 0.80, 1.13
 """How much darker the floor is below furniture, and how much lighter where the sun falls in."""
@@ -64,6 +69,7 @@ def interior(layout: Layout, behind_stand: bool) -> Rows:
         rows.append(placed(pieces[name], *at(layout.piece("kitchen counter"))))
     if not behind_stand and not any(piece.kind == "TV panel" for piece in layout.pieces):
         rows.append(placed(pieces["TV"], *at(layout.piece("TV stand"))))
+    rows += [placed(pieces["pendant"], *at(layout.piece(table))) for table in ("black table", "brown table")]
     return np.concatenate(rows)
 
 
@@ -82,8 +88,10 @@ def _shell(layout: Layout) -> Rows:
     corners = [value / 1000 for value in layout.room]
     outer, inner, ground = layout.colours
     rows = [labelled(floor(*corners, ground), "floor"), labelled(ceiling(*corners, _CEILING), "ceiling")]
+    rows += _boards(corners, darker(ground, _DARKER))
     for i, line in enumerate(layout.walls):
-        colour = _lit(line, layout, outer) if i < layout.outer else inner
+        paint = layout.style.accent if i == layout.style.accent_wall else outer
+        colour = _lit(line, layout, paint) if i < layout.outer else inner
         ends = [value / 1000 for value in (line.x0, line.z0, line.x1, line.z1)]
         gaps = tuple((start / 1000, end / 1000) for start, end in line.gaps)
         rows.append(labelled(wall(*ends, colour, gaps), "wall"))
@@ -91,13 +99,26 @@ def _shell(layout: Layout) -> Rows:
     return np.concatenate(rows)
 
 
+def _boards(corners: list[float], colour: Colour) -> list[Rows]:
+    """Boards along the longer side of a floor."""
+    x0, z0, x1, z1 = corners
+    low, high = (z0, z1) if x1 - x0 > z1 - z0 else (x0, x1)
+    rows = []
+    for i in range(int((high - low) / _BETWEEN)):
+        across = (low + i * _BETWEEN + 0.2, low + i * _BETWEEN + 0.2 + _BOARD)
+        x, z = ((x0, x1), across) if high == z1 else (across, (z0, z1))
+        rows.append(labelled(span(x, (-0.001, 0.0008), z, colour), "floor"))
+    return rows
+
+
 def _lit(line: Wall, layout: Layout, colour: Colour) -> Colour:
-    """The colour that makes an outer wall as bright inside as it shall be; never so bright that its top overflows."""
+    """The colour that makes an outer wall as bright inside as it shall be."""
     along_x = line.z0 == line.z1
     low = line.z0 <= layout.room[1] if along_x else line.x0 <= layout.room[0]
     side = 1 if low else -1
     faces = (0, side) if along_x else (side, 0)
-    return darker(colour, min(_BRIGHTNESS[faces] / _LIT[faces], 1 / max(colour)))
+    lit = float(AMBIENT) + float(DIRECT) * (faces[0] * float(LIGHT[0]) + faces[1] * float(LIGHT[2]))
+    return tuple(value * _BRIGHTNESS[faces] / lit for value in colour)
 
 
 def _shadows(layout: Layout) -> list[Rows]:
@@ -110,7 +131,7 @@ def _shadows(layout: Layout) -> list[Rows]:
         if piece.kind == "plant":
             x0, x1, z0, z1 = -0.2, 0.2, -0.2, 0.2
         edge = 0.04
-        flat = span((x0 - edge, x1 + edge), (0.001, 0.003), (z0 - edge, z1 + edge), darker(layout.colours[2], _SHADE))
+        flat = span((x0 - edge, x1 + edge), (0.001, 0.0035), (z0 - edge, z1 + edge), darker(layout.colours[2], _SHADE))
         rows.append(placed(labelled(flat, "floor"), *at(piece)))
     return rows
 
@@ -125,7 +146,7 @@ def _sunlight(layout: Layout) -> list[Rows]:
             area = rectangle(piece, *_PATCH)
             if inside(area, layout.room) and clear(rectangle(piece, -500, 500, 10, 1700), walls):
                 x0, x1, z0, z1 = (value / 1000 for value in _PATCH)
-                panes = [span(x, (0.0, 0.002), (z0, z1), colour) for x in ((x0, -0.03), (0.03, x1))]
+                panes = [span(x, (0.0, 0.0022), (z0, z1), colour) for x in ((x0, -0.03), (0.03, x1))]
                 rows.append(placed(labelled(np.concatenate(panes), "floor"), *at(piece)))
     return rows
 

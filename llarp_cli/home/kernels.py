@@ -2,7 +2,7 @@
 
 A picture in the making is two flat buffers, row after row of `stride` entries (the width, rounded up to whole
 vectors): the nearness of what is seen (inverse depth, 0 for nothing) and a word of its colour and owner. All shapes
-are filled eight pixels at a time.
+are filled sixteen pixels at a time.
 
 Pixels are counted from the middle of the first one. Pixel (x, y) looks along x * rays[0] + y * rays[1] + rays[2],
 whose part along the viewing direction is 1: so inverse depth is linear in x and y across a flat face.
@@ -17,9 +17,9 @@ _f = np.float32
 NEAR = _f(0.05)
 """Nothing nearer than this is drawn, metres."""
 FARTHEST = _f(1.0 / 0.05)
-LIGHT = (_f(0.36), _f(0.86), _f(0.36))
+LIGHT = (_f(0.26), _f(0.86), _f(0.44))
 """Where the light comes from, x, y, z."""
-AMBIENT, DIRECT = _f(0.78), _f(0.22)
+AMBIENT, DIRECT = _f(0.81), _f(0.19)
 HALF, ZERO, ONE = _f(0.5), _f(0.0), _f(1.0)
 BIG = _f(1e9)
 
@@ -28,8 +28,10 @@ COMPILED = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz
 
 @njit(**COMPILED)
 def packed(red, green, blue, owner):
-    """Colour (0..255 each) and owner (-1..254) in one integer."""
-    return np.uint32((owner + 1) << 24 | np.int32(blue) << 16 | np.int32(green) << 8 | np.int32(red))
+    """Colour (from 0, above 255 counts as 255) and owner (-129..126) in one integer."""
+    most = _f(255)
+    red, green, blue = np.int32(min(red, most)), np.int32(min(green, most)), np.int32(min(blue, most))
+    return np.uint32((owner + 1) << 24 | blue << 16 | green << 8 | red)
 
 
 @njit(**COMPILED)

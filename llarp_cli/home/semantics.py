@@ -45,6 +45,7 @@ _NAMES = (
     "TV panel",
     "TV",
     "door",
+    "pendant",
 )
 
 SEMANTIC_IDS: dict[str, int] = {name: -2 - i for i, name in enumerate(_NAMES)}

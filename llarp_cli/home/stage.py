@@ -15,17 +15,36 @@ from numpy.typing import NDArray
 
 from llarp_cli.home.furniture import HINGE, furniture
 from llarp_cli.home.interior import at, interior
-from llarp_cli.home.primitives import BOUND, COS, HALF_X, HALF_Y, HALF_Z, OWNER, SIN, WIDTH, Rows, X, Y, Z, placed
+from llarp_cli.home.primitives import (
+    BLUE,
+    BOUND,
+    COS,
+    HALF_X,
+    HALF_Y,
+    HALF_Z,
+    OWNER,
+    RED,
+    SIN,
+    WIDTH,
+    Rows,
+    X,
+    Y,
+    Z,
+    placed,
+)
 from llarp_cli.home.scenes import Home, furnished
-from llarp_cli.home.shapes import ASSET_SHAPES
+from llarp_cli.home.shadows import GROUND_IDS, GROUNDS, ground, shades, shadow
+from llarp_cli.home.shapes import ASSET_SHAPES, ASSET_SIZES
 from llarp_cli.rearrangement.vocabulary import CATEGORY_OF, JOINTS, TARGETS
 
 ASSET_NAMES: tuple[str, ...] = tuple(CATEGORY_OF)
 ASSET_INDEX: dict[str, int] = {name: i for i, name in enumerate(ASSET_NAMES)}
 
-_COUNTS = np.array([len(ASSET_SHAPES[name]) for name in ASSET_NAMES])
+# The last row of an asset is its shadow.
+_COUNTS = np.array([len(ASSET_SHAPES[name]) + 1 for name in ASSET_NAMES])
 _FIRSTS = np.concatenate([[0], np.cumsum(_COUNTS)[:-1]])
-_SHAPES: Rows = np.concatenate([ASSET_SHAPES[name] for name in ASSET_NAMES])
+_SHAPES: Rows = np.concatenate([rows for name in ASSET_NAMES for rows in (ASSET_SHAPES[name], shadow(name))])
+_REST = np.array([ASSET_SIZES[name].rest_height for name in ASSET_NAMES]) / 1000
 
 _SPARE_ROWS = 64
 _HIDDEN = -1e6
@@ -45,6 +64,7 @@ class _Fixed:
         inside: per joint the rows that can be seen only while it is open.
         slide: the direction in which drawers open, x and z.
         door: the door's rows about its hinge, the hinge's place, and the heading when closed.
+        shades: of objects' shadows, float32 [G, 3].
     """
 
     rows: Rows
@@ -52,6 +72,7 @@ class _Fixed:
     inside: tuple[NDArray[np.intp], ...]
     slide: tuple[float, float]
     door: tuple[Rows, tuple[float, float, float], float]
+    shades: NDArray[np.float32]
 
 
 @lru_cache(maxsize=1024)
@@ -81,7 +102,7 @@ def _fixed(name: str) -> _Fixed:
         blocks.append(block)
     slide = (-math.sin(at(counter)[3]), math.cos(at(counter)[3]))
     door = (shapes["fridge door"], hinge, heading)
-    return _Fixed(np.concatenate(blocks), tuple(parts), tuple(inside), slide, door)
+    return _Fixed(np.concatenate(blocks), tuple(parts), tuple(inside), slide, door, shades(layout.style))
 
 
 def _behind_stand(home: Home) -> bool:
@@ -112,6 +133,7 @@ class Stage:
         self._fixed: list[_Fixed | None] = [None] * homes
         self._first = np.zeros((homes, max_objects), np.int64)
         self._assets = np.zeros((homes, max_objects), np.int64)
+        self._shades = np.zeros((homes, GROUNDS, 3), np.float32)
 
     def furnish(self, home: int, scene: str, assets: NDArray[np.int64]) -> None:
         """Put up a scene, everything closed, with room for objects of these assets (indices into ASSET_NAMES)."""
@@ -127,6 +149,7 @@ class Stage:
             self.rows[home, hidden, BOUND] = _HIDDEN
         self.counts[home] = end
         self._fixed[home] = fixed
+        self._shades[home] = fixed.shades
         self._assets[home, : len(assets)] = assets
         self._first[home, : len(assets)] = start + np.cumsum(counts) - counts
 
@@ -159,6 +182,11 @@ class Stage:
         rows[:, COS] = cos * turned - sin * turned_by
         rows[:, SIN] = sin * turned + cos * turned_by
         rows[:, OWNER] = objects[which]
+        shadows = np.cumsum(counts) - 1
+        grounds, standing = ground(positions[:, 1] - _REST[assets])
+        rows[shadows, RED : BLUE + 1] = self._shades[homes, grounds]
+        rows[shadows, OWNER] = GROUND_IDS[grounds]
+        rows[shadows[~standing] if scales is None else shadows, BOUND] = _HIDDEN
         self.rows[homes[which], self._first[homes, objects][which] + within] = rows
 
     def set_joint(self, home: int, joint: int, value: float) -> None:

@@ -40,6 +40,9 @@ class Style:
     fridge_dark: Colour = (0.60, 0.63, 0.67)
     pot: Colour = (0.68, 0.40, 0.28)
     shade: Colour = (0.98, 0.93, 0.77)
+    accent: Colour = (0.93, 0.90, 0.83)
+    accent_wall: int = -1
+    """Which outer wall has the accent's colour; none if there is no such wall."""
     art_ground: Colour = (0.90, 0.86, 0.77)
     art_shape: Colour = (0.36, 0.47, 0.50)
     art_sun: Colour = (0.88, 0.58, 0.34)
@@ -97,7 +100,11 @@ def drawn(draws: Draws) -> Style:
         draws.choice(_colours(table))
         for table in (_FRONTS, _WORKTOPS, _TILES, _BLACKS, _BROWNS, _OAKS, _FRIDGES, _POTS, _SHADES)
     )
+    # One wall in the colour of the rug's border, in every other home.
+    accent = tuple((3 * value + 2) / 5 for value in border)
     return Style(
+        accent=accent,
+        accent_wall=draws.below(8),
         sofa=sofa,
         seat=seat,
         pillow=pillow,
