@@ -1,9 +1,9 @@
-"""Vectors of eight numbers for numba kernels: arithmetic written once, done for eight neighbouring pixels.
+"""Vectors of sixteen numbers for numba kernels: arithmetic written once, done for sixteen neighbouring pixels.
 
 Compilers turn loops over pixels into vector instructions only where they can prove much; here the kernels say so.
-Inside `njit` functions, `load` gives eight entries of an array as one value; the operators + - * / & | << and the
-comparisons, `least`, `greatest`, `root`, `magnitude`, `whole`, `chosen` and `any_of` work on all eight at once, and a
-plain number beside a vector counts as eight equal ones. There are vectors of float32, of int32 and of truth values.
+Inside `njit` functions, `load` gives sixteen entries of an array as one value; the operators + - * / & | << and the
+comparisons, `least`, `greatest`, `root`, `magnitude`, `whole`, `chosen` and `any_of` work on all sixteen at once, and a
+plain number beside a vector counts as sixteen equal ones. There are vectors of float32, of int32 and of truth values.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-LANES = 8
+LANES = 16
 
 
 class _Vector(types.Type):
-    """The numba type of eight numbers of one kind."""
+    """The numba type of sixteen numbers of one kind."""
 
     def __init__(self, kind: str, lane: Any, scalar: types.Type):
         super().__init__(name=f"Lanes({kind})")
@@ -63,7 +63,7 @@ def _common(a: types.Type, b: types.Type) -> _Vector | None:
 
 
 def _spread(context, builder, value, kind, vector):
-    """A value as a vector: itself, or a plain number eight times."""
+    """A value as a vector: itself, or a plain number sixteen times."""
     if isinstance(kind, _Vector):
         return value
     value = context.cast(builder, value, kind, vector.scalar)
@@ -207,7 +207,7 @@ def load(typing, array, at):
 
 @intrinsic
 def store(typing, array, at, values):
-    """Write eight entries of a flat float32 or uint32 array, from `at` on; nobody checks that there is room."""
+    """Write sixteen entries of a flat float32 or uint32 array, from `at` on; nobody checks that there is room."""
     vector = _vector_of(array)
 
     def emit(context, builder, signature, args):
@@ -220,7 +220,7 @@ def store(typing, array, at, values):
 
 
 def _bytes_of(context, builder, words, places):
-    """Some of the 32 bytes of eight words, as a vector."""
+    """Some of the 64 bytes of sixteen words, as a vector."""
     bytes_ = builder.bitcast(words, ir.VectorType(ir.IntType(8), 4 * LANES))
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
     return builder.shuffle_vector(bytes_, ir.Constant(bytes_.type, ir.Undefined), mask)
@@ -228,7 +228,7 @@ def _bytes_of(context, builder, words, places):
 
 @intrinsic
 def store_bytes(typing, array, at, words, first, count):
-    """Of each of eight words write `count` bytes from the `first` on, side by side, into a flat uint8 array.
+    """Of each of sixteen words write `count` bytes from the `first` on, side by side, into a flat uint8 array.
 
     Both are literal. Nobody checks that there is room.
     """

@@ -1,6 +1,6 @@
 """The home's renderer: z-buffered pictures of rows of primitives, on the processor.
 
-Boxes are filled within their outlines (`boxes`), cylinders and ellipsoids solved per pixel (`rounds`), eight pixels
+Boxes are filled within their outlines (`boxes`), cylinders and ellipsoids solved per pixel (`rounds`), sixteen pixels
 at a time (`lanes`). Nearness is kept as inverse depth (1 / distance along the viewing direction), which is linear
 across a flat face on screen.
 
