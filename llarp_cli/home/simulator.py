@@ -12,8 +12,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from llarp_cli.errors import UsageProblem
 from llarp_cli.home.camera import focal, robot_cameras
-from llarp_cli.home.rasteriser import Rasteriser
+from llarp_cli.home.rasteriser import MOST_OWNERS, Rasteriser
 from llarp_cli.home.scenes import AREAS, furnished
 from llarp_cli.home.shapes import ASSET_SIZES
 from llarp_cli.home.stage import ASSET_INDEX, ASSET_NAMES, Stage
@@ -56,9 +57,20 @@ _SHIFTS = np.array([[0.03 * math.sqrt(k) * f(2.4 * k) for f in (math.cos, math.s
 
 
 class HomeSimulator:
-    """The embedded home, N times. See `rearrangement.simulator.Simulator` for attributes and commands."""
+    """The embedded home, N times. See `rearrangement.simulator.Simulator` for attributes and commands.
+
+    Attributes:
+        stage: the rows it is drawn from.
+
+    Raises:
+        UsageProblem: there is no such number of homes or objects.
+    """
 
     def __init__(self, homes: int, max_objects: int):
+        if homes < 0:
+            raise UsageProblem(f"there cannot be {homes} homes", "choose 0 or more")
+        if not 0 <= max_objects <= MOST_OWNERS:
+            raise UsageProblem(f"a home cannot have {max_objects} objects", f"choose 0 to {MOST_OWNERS}")
         self.homes, self.max_objects = homes, max_objects
         self.robot = np.zeros((homes, 3))
         self.positions = np.zeros((homes, max_objects, 3))
@@ -72,16 +84,11 @@ class HomeSimulator:
         self._headings = np.zeros((homes, max_objects))
         self._assets = np.full((homes, max_objects), -1, np.int64)
         self._scenes: list[str] = [""] * homes
-        self._stage = Stage(homes, max_objects)
+        self.stage = Stage(homes, max_objects)
         self._seen = np.zeros((homes, max_objects), np.int32)
         self._rasterisers: dict[int, Rasteriser] = {}
         self._depths: dict[int, Rasteriser] = {}
         self._last: Rasteriser | None = None
-
-    @property
-    def primitives(self) -> float:
-        """Rows that stand in a home, mean."""
-        return float(self._stage.counts.mean())
 
     def reset(self, home: int, arrangement: Arrangement) -> None:
         """Put one home into an arrangement, hand empty."""
@@ -107,13 +114,13 @@ class HomeSimulator:
         self.held[home] = -1
         x, z, heading = arrangement.robot
         self.robot[home] = x / 1000, z / 1000, math.radians(heading / 1000)
-        self._stage.furnish(home, arrangement.scene, assets)
+        self.stage.furnish(home, arrangement.scene, assets)
         for joint, value in enumerate(arrangement.joints):
             self.joints[home, joint] = value / 1000
             if value:
-                self._stage.set_joint(home, joint, value / 1000)
+                self.stage.set_joint(home, joint, value / 1000)
         indices = np.arange(count)
-        self._stage.place(np.full(count, home), indices, self.positions[home, :count], self._headings[home, :count])
+        self.stage.place(np.full(count, home), indices, self.positions[home, :count], self._headings[home, :count])
 
     def go_to(self, homes: NDArray[np.intp], targets: NDArray[np.intp]) -> None:
         """Stand each robot before its target, facing it; a held object comes along."""
@@ -145,7 +152,7 @@ class HomeSimulator:
         assets = self._assets[homes, objects]
         scales = _HELD_SCALE[assets]
         gripper[:, 1] += _HELD_RISE[assets] * scales
-        self._stage.place(homes, objects, gripper, heading + HELD_TURN, scales)
+        self.stage.place(homes, objects, gripper, heading + HELD_TURN, scales)
 
     def release(self, homes: NDArray[np.intp], receptacles: NDArray[np.intp], spots: NDArray[np.float64]) -> None:
         """Let go of what is held, upright, at `spots` in each receptacle; it comes to rest on the surface."""
@@ -155,7 +162,7 @@ class HomeSimulator:
             self.positions[home, held] = self._resting(home, held, receptacle, spot)
             self._headings[home, held] = self.boxes[home, receptacle, 3]
         self.drawers[homes, objects] = _DRAWER_OF[receptacles]
-        self._stage.place(homes, objects, self.positions[homes, objects], self._headings[homes, objects])
+        self.stage.place(homes, objects, self.positions[homes, objects], self._headings[homes, objects])
 
     def _resting(self, home: int, held: int, receptacle: int, spot: NDArray[np.float64]) -> tuple[float, float, float]:
         """Where an object comes to rest: as near the spot as it touches no other, or where it is farthest from them.
@@ -188,12 +195,12 @@ class HomeSimulator:
         for home, joint, value in zip(homes, joints, values, strict=True):
             moved = value - self.joints[home, joint]
             self.joints[home, joint] = value
-            self._stage.set_joint(home, joint, value)
+            self.stage.set_joint(home, joint, value)
             inside = np.flatnonzero(self.drawers[home] == joint)
             if joint < _DRAWERS and len(inside):
-                x, z = self._stage.slide(home)
+                x, z = self.stage.slide(home)
                 self.positions[home, inside] += moved * np.array([x, 0, z])
-                self._stage.place(
+                self.stage.place(
                     np.full(len(inside), home), inside, self.positions[home, inside], self._headings[home, inside]
                 )
 
@@ -207,7 +214,7 @@ class HomeSimulator:
             self._rasterisers[size] = Rasteriser(self.homes, size, seen=self._seen)
         drawn = self._last = self._rasterisers[size]
         cameras = robot_cameras(self.robot if homes is None else self.robot[homes])
-        drawn.draw(self._stage.rows, self._stage.counts, *cameras, focal(size), homes)
+        drawn.draw(self.stage.rows, self.stage.counts, *cameras, focal(size), homes)
         return drawn.rgb
 
     def visible(self) -> NDArray[np.int32]:
@@ -227,7 +234,7 @@ class HomeSimulator:
         self, home: int, camera: str = "first_person", width: int = 448, height: int | None = None, samples: int = 1
     ) -> View:
         """One home's colours, depth and ids from a camera; see `views.view`. `visible` stays as it was."""
-        rows = self._stage.rows[home, : self._stage.counts[home]]
+        rows = self.stage.rows[home, : self.stage.counts[home]]
         return view(self._scenes[home], rows, self.robot[home], camera, width, height, samples)
 
     def picture(self, home: int, size: int, camera: str) -> NDArray[np.uint8]:
@@ -249,7 +256,7 @@ class HomeSimulator:
         if size not in self._depths:
             self._depths[size] = Rasteriser(self.homes, size, depth=True)
         drawn = self._depths[size]
-        drawn.draw(self._stage.rows, self._stage.counts, *robot_cameras(self.robot), focal(size))
+        drawn.draw(self.stage.rows, self.stage.counts, *robot_cameras(self.robot), focal(size))
         return drawn.depth
 
     def close(self) -> None:
