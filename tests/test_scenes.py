@@ -107,6 +107,22 @@ def test_furniture_stands_free(name):
     assert [piece.kind for piece in layout.pieces].count("chair") == 1
 
 
+def test_some_hundred_training_homes_are_sound():
+    for number in range(1000, 1300):
+        home = furnished(world.train_scene(number))
+        solid = outlines(home.layout)
+        fixed = [polygon for kind, polygon in solid if kind != "wall"]
+        walls = [polygon for kind, polygon in solid if kind == "wall"]
+        for i, polygon in enumerate(fixed):
+            assert not any(overlap(polygon, other) for other in [*fixed[:i], *walls]), number
+        bases = np.array([robot(stand)[0] for stand in home.scene.stands])
+        aims = home.targets[:, None] / 1000
+        assert within(bases, aims, TARGET_REACH, TARGET_BEARING).all(), number
+        for stand in home.scene.stands:
+            assert all(distance(stand[0], stand[1], polygon) >= ROBOT_RADIUS - 2 for _, polygon in solid), number
+        assert len(home.scene.starts) >= 20, number
+
+
 @pytest.mark.parametrize("name", SCENES)
 def test_the_robot_stands_free_and_faces_its_target(name):
     home = furnished(name)

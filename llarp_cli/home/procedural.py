@@ -222,7 +222,7 @@ class Plan:
                 doors = sum(piece.kind == "door" for piece in self.pieces)
                 if clear(area, kitchen) if kind != "door" else doors == 0 and clear(area, [*self.taken, *kitchen]):
                     self.hang(kind, side, along, half)
-        for kind in ("sofa", "black table", "brown table", "chair", "TV stand"):
+        for kind in ("sofa", "black table", "brown table", "chair"):
             # On the wall that one looks at when one stands before the piece.
             piece = next(one for one in self.pieces if one.kind == kind)
             side = (piece.heading + 45_000) // 90_000 % 4

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from llarp_cli.home.furniture import DRAWER_WOOD, SHELF_GLASS, SINK_STEEL
+from llarp_cli.home.furniture import DRAWER_WOOD, SHELF_GLASS
 from llarp_cli.home.primitives import COS, CYLINDER, HALF_X, HALF_Z, SIN, Colour, Rows, X, Y, Z, built
 from llarp_cli.home.scenes import AREAS
 from llarp_cli.home.semantics import SEMANTIC_IDS
@@ -30,7 +30,6 @@ _GROUNDS: dict[str, Colour | str] = {
     "black table": "inlay",
     "brown table": "brown",
     "TV stand": "oak",
-    "sink": SINK_STEEL,
     "right counter": "worktop",
     "left counter": "worktop",
     "sofa": "seat",
@@ -38,11 +37,12 @@ _GROUNDS: dict[str, Colour | str] = {
     "left drawer": DRAWER_WOOD,
     "right drawer": DRAWER_WOOD,
 }
-"""Receptacle → the colour, or its name in `Style`, of what objects stand on there."""
+"""Receptacle → the colour, or its name in `Style`, of what objects stand on there. In the sink there is no shadow:
+most objects fill it."""
 
 _HEIGHTS = np.array([AREAS[name].y for name in _GROUNDS]) / 1000
 GROUNDS = len(_GROUNDS)
-_PIECE = {"sink": "kitchen counter", "right counter": "kitchen counter", "left counter": "kitchen counter"}
+_PIECE = {"right counter": "kitchen counter", "left counter": "kitchen counter"}
 GROUND_IDS = np.array([SEMANTIC_IDS[_PIECE.get(name, name)] for name in _GROUNDS])
 """Row of `shades` → what the shadow counts as in semantic pictures."""
 
