@@ -48,9 +48,10 @@ def watching_focal(width: int) -> float:
     return width / 2 / math.tan(_WATCHING_ANGLE / 2)
 
 
-def watching_cameras(robot: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cameras that look over N robots' shoulders; as `robot_cameras`."""
-    return _cameras(robot, WATCHES_FROM, WATCHES)
+def watching_cameras(robot: NDArray[np.float64], side: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cameras that look over N robots' right shoulders, with a `side` of -1 over their left; as `robot_cameras`."""
+    (ahead, up, right), (aim_ahead, aim_up, aim_right) = WATCHES_FROM, WATCHES
+    return _cameras(robot, (ahead, up, side * right), (aim_ahead, aim_up, side * aim_right))
 
 
 def _cameras(

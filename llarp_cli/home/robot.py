@@ -1,6 +1,7 @@
 """The robot as others see it, and where they see it from.
 
-Its own camera never shows it. From outside, walls (and what hangs on them) between camera and robot are left out.
+Its own camera never shows it. The camera that watches it looks over whichever shoulder shows more, and walls (with
+what hangs on them), lamps and plants before it are left out.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from llarp_cli.home.camera import watching_cameras
 from llarp_cli.home.primitives import (
+    BOUND,
     BOX,
     COS,
     CYLINDER,
     HALF_X,
+    HALF_Z,
     OWNER,
     ROD,
     SIN,
@@ -60,35 +64,68 @@ ROBOT: Rows = labelled(
 )
 """float32 [p, WIDTH]: its base at the origin."""
 
-_HANGS = [SEMANTIC_IDS[name] for name in ("picture", "print", "clock", "window", "TV panel", "door")]
+_HANGS = [SEMANTIC_IDS[name] for name in ("picture", "print", "clock", "shelf", "window", "TV panel", "door")]
 _SHELTER = [SEMANTIC_IDS[name] for name in ("wall", "ceiling")]
 _ABOUT = np.array([(x, y, z) for x in (-0.3, 0.9) for y in (0.1, 0.7, 1.4) for z in (-0.9, 0.0, 0.9)])
 """Points about the robot, in its own frame, between which and the camera no wall stays."""
 _HUNG = 0.25
 """What hangs on a wall is no further from it, metres."""
+_LIGHT = [SEMANTIC_IDS[name] for name in ("lamp", "plant", "pendant")]
+_WIDE = 0.6
+"""The parts of one of those are no further apart, metres."""
+
+
+def watching_camera(rows: Rows, robot: NDArray[np.float64]) -> tuple[Rows, NDArray[np.float32], NDArray[np.float32]]:
+    """What the camera over the robot's shoulder sees, and where it is.
+
+    Args:
+        rows: everything in the home, float32 [p, WIDTH].
+        robot: x, z in metres, heading in radians.
+
+    Returns:
+        the rows to draw; position float32 [1, 3]; rotation float32 [1, 3, 3].
+    """
+    sides = [watching_cameras(robot[None], side) for side in (1.0, -1.0)]
+    shown = [seen_from_outside(rows, robot, position[0]) for position, _ in sides]
+    hidden = [
+        _crossed(kept[: len(kept) - len(ROBOT)], position[0].astype(np.float64), _points(robot)).any(axis=0).sum()
+        for kept, (position, _) in zip(shown, sides, strict=True)
+    ]
+    best = int(np.argmin(hidden))
+    return shown[best], *sides[best]
 
 
 def seen_from_outside(rows: Rows, robot: NDArray[np.float64], camera: NDArray[np.float32]) -> Rows:
-    """The rows of a home with its robot, and without the walls between it and a camera.
+    """The rows of a home with its robot, and without the walls between it and a camera, nor furniture that hides it.
 
     Args:
         rows: everything in the home, float32 [p, WIDTH].
         robot: x, z in metres, heading in radians.
         camera: its position, float32 [3].
     """
+    points = _points(robot)
+    hit = _crossed(rows, camera.astype(np.float64), points).any(axis=1)
+    between = np.isin(rows[:, OWNER], _SHELTER) & hit
+    hanging = np.isin(rows[:, OWNER], _HANGS) & _near(rows, rows[between], _HUNG)
+    light = np.isin(rows[:, OWNER], _LIGHT)
+    light &= _near(rows, rows[light & hit], _WIDE)
+    kept = rows[~(between | hanging | light)]
     x, z, heading = robot
-    cos, sin = math.cos(heading), math.sin(heading)
-    points = _ABOUT @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]) + np.array([x, 0, z])
-    shelter = np.flatnonzero(np.isin(rows[:, OWNER], _SHELTER))
-    between = shelter[_hit(rows[shelter], camera.astype(np.float64), points)]
-    hanging = np.flatnonzero(np.isin(rows[:, OWNER], _HANGS))
-    near = _distance(rows[between], rows[hanging][:, [X, Z]]).min(axis=0, initial=np.inf) < _HUNG
-    kept = np.delete(rows, np.concatenate([between, hanging[near]]), axis=0)
+    body = np.array([(x, 0.75, z), (x, 1.2, z)])
+    pieces = np.unique(kept[_crossed(kept, camera.astype(np.float64), body).any(axis=1), OWNER])
+    kept = kept[(kept[:, OWNER] >= 0) | ~np.isin(kept[:, OWNER], pieces)]
     return np.concatenate([kept, placed(ROBOT, x, 0.0, z, heading)])
 
 
-def _hit(rows: Rows, start: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which boxes a line from `start` to any of `ends` [m, 3] passes: bool [p]."""
+def _points(robot: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What should be seen of the robot and its surroundings, [m, 3]."""
+    x, z, heading = robot
+    cos, sin = math.cos(heading), math.sin(heading)
+    return _ABOUT @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]) + np.array([x, 0, z])
+
+
+def _crossed(rows: Rows, start: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which boxes (or boxes around what is round) the lines from `start` to `ends` [m, 3] cross: bool [p, m]."""
     from_start, way = start - rows[:, None, X : Z + 1], (ends - start)[None]
     enter, leave = np.zeros((len(rows), len(ends))), np.ones((len(rows), len(ends)))
     cos, sin = rows[:, None, COS], rows[:, None, SIN]
@@ -103,13 +140,13 @@ def _hit(rows: Rows, start: NDArray[np.float64], ends: NDArray[np.float64]) -> N
             half = rows[:, None, HALF_X + axis]
             first, second = (-half - at) / along, (half - at) / along
             enter, leave = np.fmax(enter, np.fmin(first, second)), np.fmin(leave, np.fmax(first, second))
-    return (enter <= leave).any(axis=1)
+    return (enter <= leave) & (rows[:, None, BOUND] > 0)
 
 
-def _distance(walls: Rows, points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How far points [m, 2] on the floor are from walls: [p, m]."""
-    dx, dz = (points[None, :, i] - walls[:, None, (X, Z)[i]] for i in range(2))
-    cos, sin = walls[:, None, COS], walls[:, None, SIN]
-    along = np.maximum(np.abs(cos * dx + sin * dz) - walls[:, None, HALF_X], 0)
-    across = np.maximum(np.abs(cos * dz - sin * dx) - walls[:, None, HALF_X + 2], 0)
-    return np.hypot(along, across)
+def _near(rows: Rows, others: Rows, distance: float) -> NDArray[np.bool_]:
+    """Which rows' middles are no further on the floor from any of the other rows' boxes than that: bool [p]."""
+    dx, dz = (rows[None, :, axis] - others[:, None, axis] for axis in (X, Z))
+    cos, sin = others[:, None, COS], others[:, None, SIN]
+    along = np.maximum(np.abs(cos * dx + sin * dz) - others[:, None, HALF_X], 0)
+    across = np.maximum(np.abs(cos * dz - sin * dx) - others[:, None, HALF_Z], 0)
+    return (np.hypot(along, across) <= distance).any(axis=0)

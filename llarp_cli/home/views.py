@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llarp_cli.errors import UsageProblem, unknown
-from llarp_cli.home.camera import focal, robot_cameras, watching_cameras, watching_focal
+from llarp_cli.home.camera import focal, robot_cameras, watching_focal
 from llarp_cli.home.maps import seen_from_above
 from llarp_cli.home.primitives import Rows
 from llarp_cli.home.rasteriser import LARGEST, Rasteriser
-from llarp_cli.home.robot import seen_from_outside
+from llarp_cli.home.robot import watching_camera
 
 CAMERAS = ("first_person", "third_person", "top_down")
-"""The robot's own; one behind and above it, before which walls give way; one above the home, without its ceiling."""
+"""The robot's own; one over its shoulder, before which walls give way; one above the home, without its ceiling."""
 
 LARGEST_VIEW = 2048
 MOST_SAMPLES = LARGEST // LARGEST_VIEW
@@ -66,8 +66,7 @@ def view(
     if camera == "first_person":
         shown, (position, rotation), pixels = rows, robot_cameras(robot[None]), focal(across)
     elif camera == "third_person":
-        position, rotation = watching_cameras(robot[None])
-        shown, pixels = seen_from_outside(rows, robot, position[0]), watching_focal(across)
+        (shown, position, rotation), pixels = watching_camera(rows, robot), watching_focal(across)
     else:
         shown, (position, rotation, pixels) = seen_from_above(scene, rows, robot, across, down)
     drawn = _rasteriser(across, down)
