@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from llarp_cli.home.furniture import DOORWAY_HEIGHT, ceiling, floor, furniture, wall
+from llarp_cli.home.furniture import DOORWAY_HEIGHT, WALL_HEIGHT, ceiling, floor, furniture, wall
 from llarp_cli.home.kernels import AMBIENT, DIRECT, LIGHT
 from llarp_cli.home.layouts import (
     FOOTPRINTS,
@@ -39,8 +39,11 @@ _BRIGHTNESS = {(1, 0): 0.95, (-1, 0): 0.86, (0, 1): 0.92, (0, -1): 0.89}
 _BOARD, _BETWEEN, _DARKER = 0.40, 0.90, 0.955
 """Width of the darker boards of the floor, from one to the next, and how much darker; metres."""
 
-_SHADE, _SUN = 0.80, 1.13
-"""How much darker the floor is below furniture, and how much lighter where the sun falls in."""
+_SHADE, _HALF_SHADE, _SUN = 0.78, 0.89, 1.13
+"""How much darker the floor is below furniture and around it, and how much lighter where the sun falls in."""
+
+_CORNER, _IN_CORNERS = 0.20, 0.945
+"""Where walls meet floor, ceiling and each other less light comes in: how far from there, metres, and how much."""
 
 _PATCH = (-500, 500, 700, 1700)
 """Where the sun falls through a window, in the window's frame, millimetres."""
@@ -52,7 +55,15 @@ _ABOVE: dict[str, tuple[int, int]] = {
 }
 """What hangs above the counter → from where to where along it, millimetres."""
 
-HANGING: dict[str, int] = {"window": 700, "picture": 350, "print": 200, "clock": 160, "TV panel": 600, "door": 500}
+HANGING: dict[str, int] = {
+    "window": 700,
+    "picture": 350,
+    "print": 200,
+    "clock": 160,
+    "shelf": 400,
+    "TV panel": 600,
+    "door": 500,
+}
 """What is on a wall → half its width, millimetres."""
 
 
@@ -89,12 +100,18 @@ def _shell(layout: Layout) -> Rows:
     outer, inner, ground = layout.colours
     rows = [labelled(floor(*corners, ground), "floor"), labelled(ceiling(*corners, _CEILING), "ceiling")]
     rows += _boards(corners, darker(ground, _DARKER))
+    x0, z0, x1, z1 = corners
+    edges = (((x0, x1), (z0, z0 + _CORNER)), ((x0, x1), (z1 - _CORNER, z1)), ((x0, x0 + _CORNER), (z0, z1)))
+    for x, z in (*edges, ((x1 - _CORNER, x1), (z0, z1))):
+        rows.append(labelled(span(x, (0.0, 0.0012), z, darker(ground, _IN_CORNERS - 0.02)), "floor"))
     for i, line in enumerate(layout.walls):
         paint = layout.style.accent if i == layout.style.accent_wall else outer
         colour = _lit(line, layout, paint) if i < layout.outer else inner
         ends = [value / 1000 for value in (line.x0, line.z0, line.x1, line.z1)]
         gaps = tuple((start / 1000, end / 1000) for start, end in line.gaps)
         rows.append(labelled(wall(*ends, colour, gaps), "wall"))
+        if i < layout.outer:
+            rows.append(labelled(_corners(ends, tuple(_IN_CORNERS * value for value in colour)), "wall"))
         rows.append(labelled(wall(*ends, _TRIM, gaps, _SKIRTING, 0.1 + 2 * _OUT, above=False), "wall"))
     return np.concatenate(rows)
 
@@ -109,6 +126,19 @@ def _boards(corners: list[float], colour: Colour) -> list[Rows]:
         x, z = ((x0, x1), across) if high == z1 else (across, (z0, z1))
         rows.append(labelled(span(x, (-0.001, 0.0008), z, colour), "floor"))
     return rows
+
+
+def _corners(ends: list[float], colour: Colour) -> Rows:
+    """Darker stripes on an outer wall beside other walls and below the ceiling."""
+    x0, z0, x1, z1 = ends
+    length, half = math.hypot(x1 - x0, z1 - z0), 0.051
+    heading = math.atan2(z1 - z0, x1 - x0)
+    stripes = [
+        span((start, start + _CORNER + 0.1), (0.0, WALL_HEIGHT - 0.01), (-half, half), colour)
+        for start in (0.0, length - _CORNER - 0.1)
+    ]
+    stripes.append(span((0.0, length), (WALL_HEIGHT - _CORNER, WALL_HEIGHT - 0.01), (-half, half), colour))
+    return placed(np.concatenate(stripes), x0, 0.0, z0, heading)
 
 
 def _lit(line: Wall, layout: Layout, colour: Colour) -> Colour:
@@ -130,9 +160,9 @@ def _shadows(layout: Layout) -> list[Rows]:
         x0, x1, z0, z1 = (value / 1000 for value in FOOTPRINTS[piece.kind])
         if piece.kind == "plant":
             x0, x1, z0, z1 = -0.2, 0.2, -0.2, 0.2
-        edge = 0.04
-        flat = span((x0 - edge, x1 + edge), (0.001, 0.0035), (z0 - edge, z1 + edge), darker(layout.colours[2], _SHADE))
-        rows.append(placed(labelled(flat, "floor"), *at(piece)))
+        for edge, top, shade in ((0.10, 0.0029, _HALF_SHADE), (0.03, 0.0035, _SHADE)):
+            flat = span((x0 - edge, x1 + edge), (0.001, top), (z0 - edge, z1 + edge), darker(layout.colours[2], shade))
+            rows.append(placed(labelled(flat, "floor"), *at(piece)))
     return rows
 
 

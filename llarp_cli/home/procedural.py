@@ -184,13 +184,15 @@ class Plan:
                 return True
         return False
 
-    def hang(self, kind: str, side: int, along: int, half: int) -> None:
-        """Something flat on an outer wall, where nothing hangs yet."""
+    def hang(self, kind: str, side: int, along: int, half: int) -> bool:
+        """Something flat on an outer wall, where nothing hangs yet; whether it was."""
         start, end = along - half - 60, along + half + 60
         free = all(end <= low or high <= start for low, high in self.hung[side])
-        if free and start >= 0 and end <= self.along(side):
-            self.hung[side].append((start, end))
-            self.pieces.append(Piece(kind, *self.against(side, along, 0)))
+        if not free or start < 0 or end > self.along(side):
+            return False
+        self.hung[side].append((start, end))
+        self.pieces.append(Piece(kind, *self.against(side, along, 0)))
+        return True
 
     def decoration(self) -> None:
         """Windows and pictures on the walls, lamps and plants in free places, a rug."""
@@ -214,7 +216,13 @@ class Plan:
         draws = self.draws
         counter, sofa = (next(one for one in self.pieces if one.kind == kind) for kind in ("kitchen counter", "sofa"))
         kitchen = [rectangle(counter, -1300, 1900, -450, 100)]
-        for kind, half, count in (("door", 500, 4), ("picture", 350, 2), ("print", 200, 3), ("clock", 160, 1)):
+        for kind, half, count in (
+            ("door", 500, 4),
+            ("picture", 350, 2),
+            ("print", 200, 3),
+            ("clock", 160, 1),
+            ("shelf", 400, 2),
+        ):
             for _ in range(count):
                 side = draws.below(4)
                 along = draws.between(half, self.along(side) - half)
@@ -226,11 +234,12 @@ class Plan:
             # On the wall that one looks at when one stands before the piece.
             piece = next(one for one in self.pieces if one.kind == kind)
             side = (piece.heading + 45_000) // 90_000 % 4
-            form, half = draws.choice((("picture", 350), ("print", 200)))
-            along = self.beside(side, piece) + draws.between(-300, 300)
-            area = rectangle(Piece(form, *self.against(side, along, 0)), -half, half, 0, 900)
-            if _chance(draws, 75) and clear(area, kitchen):
-                self.hang(form, side, along, half)
+            for _ in range(3 if _chance(draws, 80) else 0):
+                form, half = draws.choice((("picture", 350), ("print", 200), ("shelf", 400)))
+                along = self.beside(side, piece) + draws.between(-350, 350)
+                area = rectangle(Piece(form, *self.against(side, along, 0)), -half, half, 0, 900)
+                if clear(area, kitchen) and self.hang(form, side, along, half):
+                    break
         if _chance(draws, 60):
             self.pieces.append(Piece("mat", *world(counter, 0, 720), counter.heading))
         rug = Piece("sofa rug", *world(sofa, 0, 880), sofa.heading)

@@ -46,6 +46,7 @@ _NAMES = (
     "TV",
     "door",
     "pendant",
+    "shelf",
 )
 
 SEMANTIC_IDS: dict[str, int] = {name: -2 - i for i, name in enumerate(_NAMES)}

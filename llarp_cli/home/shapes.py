@@ -5,10 +5,10 @@ up to twice their size, thin things are fat, and every category has a pair of co
 own, which its assets share; what tells assets of a category apart is a further colour, or size:
 
     balls are pale with black spots; cups are light blue to mint with a coloured ring and dark inside; bowls are
-    indigo with a coloured band and white inside; cans are of tin with a green label and a coloured stripe; boxes
-    are magenta and white around the waist; books are dark with cream pages and gold; bricks of lego stand on a
-    yellow one; blocks are of wood with a red and a blue one; toy airplanes have pink wings; clamps are of iron with
-    orange ends.
+    indigo with a coloured band and white inside; cans are of tin with a green label and a coloured stripe;
+    boxes are magenta and white around the waist; books are dark with cream pages and gold; bricks of lego stand
+    on a yellow one and have yellow studs; blocks are of wood with a red and a blue one; toy airplanes have pink
+    wings; clamps are of iron with orange ends.
 
 Fruit is as in nature, so that it can be described: the long yellow one is the banana, the round red one the apple,
 the small red one with green on top the strawberry, the purple one the plum, the green one the pear, the sour yellow
@@ -45,14 +45,14 @@ _STALK: Colour = (0.38, 0.24, 0.12)
 
 
 def _ball(radius: float, skin: Colour) -> list[Part]:
-    r, spot = radius, 0.765 * radius
+    r, spot = radius, 0.80 * radius
     return [
         (SPHERE, (0, r, 0), (r, r, r), skin, 0),
         # Spots are caps of balls of nearly the same size.
         (SPHERE, (0, 1.125 * r, 0), (0.89 * r, 0.89 * r, 0.89 * r), _BLACK, 0),
         *(
-            (SPHERE, (0.27 * r * x, 1.05 * r, 0.27 * r * z), (spot, spot, spot), _BLACK, 0)
-            for x, z in ((1, 0), (-0.5, 0.87), (-0.5, -0.87))
+            (SPHERE, (0.235 * r * x, 0.99 * r, 0.235 * r * z), (spot, spot, spot), _BLACK, 0)
+            for x, z in ((1, 0), (-1, 0), (0, 1), (0, -1))
         ),
     ]
 
@@ -107,7 +107,7 @@ def _lego(brick: Colour, length: float, height: float) -> list[Part]:
         (BOX, (0, 2.0, 0), (length, 2.0, 3.9), _YELLOW, 0),
         (BOX, (0, 4.0 + height / 2, 0), (length, height / 2, 3.9), brick, 0),
         *(
-            (CYLINDER, (x * length / 2, top + 0.6, z), (1.35, 0.6, 1.35), brick, 0)
+            (CYLINDER, (x * length / 2, top + 0.6, z), (1.45, 0.6, 1.45), _YELLOW, 0)
             for x in (-1, 1)
             for z in (-1.95, 1.95)
         ),
@@ -169,10 +169,10 @@ def _round_fruit(radius: float, flesh: Colour) -> list[Part]:
 # release.
 _TABLE: dict[str, tuple[tuple[int, int, int], list[Part]]] = {
     "053_mini_soccer_ball": ((79, 63, 153), _ball(7.6, _WHITE)),
-    "054_softball": ((73, 48, 140), _ball(7.0, (1.00, 0.96, 0.58))),
-    "055_baseball": ((64, 36, 124), _ball(6.2, (1.00, 0.84, 0.78))),
-    "056_tennis_ball": ((62, 34, 120), _ball(6.0, (0.80, 1.00, 0.56))),
-    "057_racquetball": ((60, 28, 116), _ball(5.8, (0.66, 0.80, 1.00))),
+    "054_softball": ((73, 48, 140), _ball(7.0, (1.00, 0.97, 0.68))),
+    "055_baseball": ((64, 36, 124), _ball(6.2, (1.00, 0.89, 0.84))),
+    "056_tennis_ball": ((62, 34, 120), _ball(6.0, (0.84, 1.00, 0.66))),
+    "057_racquetball": ((60, 28, 116), _ball(5.8, (0.74, 0.86, 1.00))),
     "050_medium_clamp": ((93, 13, 36), _clamp(0.95, (1.00, 0.62, 0.04))),
     "051_large_clamp": ((108, 17, 36), _clamp(1.10, (1.00, 0.46, 0.02))),
     "052_extra_large_clamp": ((123, 18, 36), _clamp(1.25, (0.96, 0.30, 0.04))),

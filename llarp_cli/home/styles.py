@@ -72,11 +72,11 @@ _ART = (
     "e6c7b2 856170 f2ebd6",
 )
 _FRONTS = "ebe3cf 99ad94 8aa1b2 f0f0eb b8b2a8 c9a38a 617387 d1b082"
-_WORKTOPS = "6e7078 a19e99 4a4c52 806b5c"
+_WORKTOPS = "6e7078 8f8d8a 4a4c52 5c6670"
 _TILES = "edf0eb e0d9c7 ccd9db d6ded1"
 _BLACKS = "2b2b33 242426 332e2e"
 _BROWNS = "945c2e 824f2b a1693b"
-_OAKS = "dbc9ab c29c6e e6e3db a18c78"
+_OAKS = "dbc9ab d1b894 e6e3db b3a494"
 _FRIDGES = "bdc4cc ebebe8 b0ccbf ede0bf"
 _POTS = "ad6647 dbd6cc 617380"
 _SHADES = "faedc4 f7e0b8 f2f2e6"
