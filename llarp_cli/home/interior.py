@@ -42,7 +42,7 @@ _BOARD, _BETWEEN, _DARKER = 0.40, 0.90, 0.955
 _SHADE, _HALF_SHADE, _SUN = 0.78, 0.89, 1.13
 """How much darker the floor is below furniture and around it, and how much lighter where the sun falls in."""
 
-_CORNER, _IN_CORNERS = 0.20, 0.945
+_CORNER, _IN_CORNERS = 0.20, 0.965
 """Where walls meet floor, ceiling and each other less light comes in: how far from there, metres, and how much."""
 
 _PATCH = (-500, 500, 700, 1700)
@@ -103,7 +103,7 @@ def _shell(layout: Layout) -> Rows:
     x0, z0, x1, z1 = corners
     edges = (((x0, x1), (z0, z0 + _CORNER)), ((x0, x1), (z1 - _CORNER, z1)), ((x0, x0 + _CORNER), (z0, z1)))
     for x, z in (*edges, ((x1 - _CORNER, x1), (z0, z1))):
-        rows.append(labelled(span(x, (0.0, 0.0012), z, darker(ground, _IN_CORNERS - 0.02)), "floor"))
+        rows.append(labelled(span(x, (0.0, 0.0012), z, darker(ground, _IN_CORNERS)), "floor"))
     for i, line in enumerate(layout.walls):
         paint = layout.style.accent if i == layout.style.accent_wall else outer
         colour = _lit(line, layout, paint) if i < layout.outer else inner

@@ -45,14 +45,14 @@ _SAMPLES = 3
 """Pictures are drawn so many times larger and then made smaller, so that edges are smooth."""
 
 _PIECE = "TV stand"
-_TURN = math.radians(35)
+_TURN = math.radians(130)
 _ASIDE = np.array([-0.75, 0.48, 0.0])
 """From where an object is seen close up, from its middle, metres."""
 _LABEL, _GAP = 15, 4
 _PAPER, _INK = (250, 249, 246), (60, 60, 66)
 _VIEW = 224
 """Side of the robot's pictures, pixels."""
-_SHOWN = 190
+_SHOWN = 180
 """Side of the pictures of homes."""
 
 _HOMES = (
