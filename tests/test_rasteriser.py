@@ -206,6 +206,35 @@ def test_only_the_named_homes_are_drawn_in_their_places():
         assert (some.seen[home] == (every.seen[home] if home in (1, 3) else 0)).all()
 
 
+def guarded(array, guards):
+    """The same array in the middle of a larger one, whose ends are kept in `guards`."""
+    whole = np.full(array.size + 256, 77, array.dtype)
+    whole[128:-128] = array.ravel()
+    guards.append(whole)
+    return whole[128:-128].reshape(array.shape)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (15, 16), (16, 17), (33, 31), (64, 64)])
+def test_nothing_is_written_beyond_the_buffers(size):
+    rasteriser, guards = Rasteriser(2, *size, depth=True), []
+    for name in ("rgb", "depth", "seen", "_owners", "_steps"):
+        setattr(rasteriser, name, guarded(getattr(rasteriser, name), guards))
+    rasteriser._buffers = [tuple(guarded(array, guards) for array in buffers) for buffers in rasteriser._buffers]
+    rng = np.random.default_rng(0)
+    for scale in (0.01, 1, 100, 1e6):
+        rows = np.stack([random_rows(rng, 60) for _ in range(2)])
+        rows[:, 20:40, X : HALF_X + 3] *= scale
+        rows[:, 20:40, BOUND] *= scale * 10
+        rows[:, 40:, X : X + 3] = np.add(rng.normal(0, 0.3, (2, 20, 3)), [0.25, 1.2, 0])
+        rows[:, 50:, HALF_X : HALF_X + 3] *= [[10, 0.01, 10]]
+        rows[:, 59, X + rng.integers(12)] = rng.choice([np.nan, np.inf, 0, -1])
+        poses = rng.uniform(-1, 1, (2, 3))
+        rasteriser.draw(rows, np.full(2, 60, np.int32), *robot_cameras(poses), rng.uniform(0.1, 300))
+    assert rasteriser.depth.any()
+    for whole in guards:
+        assert (whole[:128] == 77).all() and (whole[-128:] == 77).all()
+
+
 def test_drawing_allocates_nothing_per_picture():
     """What a call allocates is small and the same for one home and for many."""
     rng = np.random.default_rng(0)

@@ -16,7 +16,7 @@ from numba.core import event
 
 from llarp_cli.home.boxes import draw_box
 from llarp_cli.home.kernels import COMPILED, HALF, NEAR, ONE, ZERO, packed
-from llarp_cli.home.lanes import LANES, any_of, borrowed, chosen, load, store, store_bytes
+from llarp_cli.home.lanes import LANES, any_of, borrowed, chosen, load, next_of, store, store_bytes
 from llarp_cli.home.primitives import BOUND, BOX, KIND, X, Y, Z
 from llarp_cli.home.rounds import draw_round
 
@@ -114,8 +114,7 @@ def _with_cache(sources: str) -> Callable[..., str]:
         rows,
         counts,
         homes,
-        first,
-        step,
+        drawn,
         positions,
         rotations,
         focal,
@@ -131,7 +130,10 @@ def _with_cache(sources: str) -> Callable[..., str]:
         depth,
         seen,
     ):
-        """Draw homes[first::step], each into its own place; returns the sources."""
+        """Draw the homes not drawn yet, each into its own place; returns the sources.
+
+        Any number of threads may do so at once, with `drawn` in common, how many have been begun.
+        """
         rows, positions, rotations, steps = borrowed(rows), borrowed(positions), borrowed(rotations), borrowed(steps)
         near, words, table, planes = borrowed(near), borrowed(words), borrowed(table), borrowed(planes)
         faces, spans, seen = borrowed(faces), borrowed(spans), borrowed(seen)
@@ -140,7 +142,8 @@ def _with_cache(sources: str) -> Callable[..., str]:
         starts, ends = spans[0], spans[1]
         size = width * height
         colours, owned, deep = borrowed(rgb).reshape(-1), borrowed(owners).reshape(-1), borrowed(depth).reshape(-1)
-        for i in range(first, homes.size, step):
+        i = next_of(drawn)
+        while i < homes.size:
             home = homes[i]
             shown = rows[home, : counts[home]]
             position, rotation = positions[i], rotations[i]
@@ -159,6 +162,7 @@ def _with_cache(sources: str) -> Callable[..., str]:
                 deep[at : at + size],
                 seen[home],
             )
+            i = next_of(drawn)
         return sources
 
     try:

@@ -88,6 +88,7 @@ class Rasteriser:
         self._owners = np.zeros((homes, height, width), np.uint8)
         self._steps = np.arange(longest, dtype=np.float32)
         self._all = np.arange(homes)
+        self._drawn = np.zeros(1, np.int64)
         red, green, blue = BACKGROUND
         self._buffers = [
             (
@@ -126,7 +127,7 @@ class Rasteriser:
             homes: [n], draw only these; the others' pictures stay.
         """
         homes = self._all if homes is None else homes
-        step = max(1, min(len(self._buffers), len(homes), threads()))
+        count = min(len(self._buffers), len(homes), threads())
         camera = (
             np.ascontiguousarray(camera_positions, np.float32),
             np.ascontiguousarray(camera_rotations, np.float32),
@@ -135,13 +136,14 @@ class Rasteriser:
         )
         outputs = (self.rgb, self._owners, self.depth, self.seen)
 
-        def draw(first: int) -> None:
-            kernel()(primitives, counts, homes, first, step, *camera, *self._buffers[first], *outputs)
+        def draw(thread: int) -> None:
+            kernel()(primitives, counts, homes, self._drawn, *camera, *self._buffers[thread], *outputs)
 
+        self._drawn[0] = 0
         if not kernel().signatures:
             with event.install_listener("numba:compile", Announcement()):
                 draw(0)
-        others = [_pool(os.getpid()).submit(draw, first) for first in range(1, step)]
+        others = [_pool(os.getpid()).submit(draw, thread) for thread in range(1, count)]
         draw(0)
         for other in others:
             other.result()
