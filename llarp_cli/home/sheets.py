@@ -74,7 +74,7 @@ def draw_sheets(folder: Path) -> list[Path]:
     """Draw all sheets into a folder, which is made if need be; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     seen = {asset: _seen(asset, _VIEW, 60) for asset in ASSET_SHAPES}
-    close = {asset: _close(asset, 148) for asset in ASSET_SHAPES}
+    close = {asset: _close(asset, 140) for asset in ASSET_SHAPES}
     first = {category: assets[0] for category, assets in ASSETS.items()}
     both = [_beside(_close(asset, 148), _enlarged(_seen(asset, 128, 36), 148)) for asset in first.values()]
     names = [_short(asset) for asset in ASSET_SHAPES]
