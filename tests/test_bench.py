@@ -4,9 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from llarp_cli.cli.bench import bench
 from llarp_cli.home import bench as measuring
 from llarp_cli.home.primitives import OWNER
 from llarp_cli.home.rasteriser import threads
@@ -44,9 +42,9 @@ def test_the_scenes_are_what_their_names_say():
     assert len(np.unique(full.robots[:, 0], axis=0)) > 10
 
 
-def test_the_command_prints_a_table_and_writes_json(hasty, monkeypatch, tmp_path):
+def test_the_command_prints_a_table_and_writes_json(hasty, llarp, monkeypatch, tmp_path):
     monkeypatch.setattr(measuring.bench_home, "__defaults__", ((16,), ("empty", "35 objects"), (2,), 2))
-    result = CliRunner().invoke(bench, ["home", "--json", str(tmp_path / "out.json")], catch_exceptions=False)
+    result = llarp("bench", "home", "--json", "out.json")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["frames/s/core", "primitives", "seen", "16", "px"]
