@@ -358,14 +358,3 @@ def test_a_map_shows_the_robot_where_it_is():
     changed = (pictures[0] != pictures[1]).any(axis=2)
     assert not (changed & ~near).any()
     assert changed.sum() > 2 * math.pi * (0.28 * scale) ** 2
-
-
-def test_the_bench_reports_every_size(monkeypatch):
-    from llarp_cli.home import bench
-
-    monkeypatch.setattr(bench, "_SECONDS", 0.001)
-    measured = bench.bench_home(sizes=(16, 32), homes=2, objects=5)
-    assert set(measured["frames_per_second_per_core"]) == {"16", "32"}
-    assert all(speed > 0 for speed in measured["frames_per_second_per_core"].values())
-    assert measured["primitives"] > 100
-    assert measured["objects"] == 5

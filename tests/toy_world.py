@@ -174,6 +174,12 @@ class ToySimulator:
     def visible(self):
         return self._seen
 
+    def depth(self, size):
+        return np.full((self.homes, size, size), 2.5, np.float32)
+
+    def picture(self, home, size, camera):
+        return self.map(home, size) if camera == "top_down" else self.render(size)[home].copy()
+
     def map(self, home, size):
         picture = np.zeros((size, size, 3), np.uint8)
         x, z = np.clip((self.robot[home, :2] + 6) / 16 * size, 0, size - 1).astype(int)

@@ -1,4 +1,4 @@
-"""A film of an episode: the agent's view, the home from above, the sentence, and each skill with its outcome.
+"""A film of an episode: what the agent sees, the robot, the home from above, the sentence, each skill and its outcome.
 
 One picture per skill, held for a second, so that it can be read at normal speed.
 """
@@ -16,11 +16,13 @@ from llarp_cli.errors import LlarpError
 from llarp_cli.rearrangement.simulator import Simulator
 
 VIEW = 448
-"""Side of the agent's view and of the map, pixels."""
+"""Side of each picture, pixels."""
+CAMERAS = {"first_person": "what the agent sees", "third_person": "the robot", "top_down": "from above"}
+"""The cameras of the pictures, from left to right, and what is written below them."""
 MARGIN = 16
 TOP, BOTTOM = 104, 104
 """Heights of the strips for the sentence and for the skill, pixels."""
-WIDTH = 2 * VIEW + 3 * MARGIN
+WIDTH = len(CAMERAS) * (VIEW + MARGIN) + MARGIN
 HEIGHT = TOP + VIEW + 24 + BOTTOM
 
 FRAMES_PER_SECOND = 10
@@ -94,11 +96,10 @@ class Film:
         draw = ImageDraw.Draw(canvas)
         _paragraph(draw, self._instruction, (MARGIN, 14), WIDTH - 2 * MARGIN, TOP - 20)
 
-        view = self._simulator.render(VIEW, np.array([0]))[0].copy()
-        canvas.paste(Image.fromarray(view), (MARGIN, TOP))
-        canvas.paste(Image.fromarray(self._simulator.map(0, VIEW)), (2 * MARGIN + VIEW, TOP))
-        draw.text((MARGIN, TOP + VIEW + 4), "what the agent sees", FAINT, _font(15))
-        draw.text((2 * MARGIN + VIEW, TOP + VIEW + 4), "from above", FAINT, _font(15))
+        for i, (camera, words) in enumerate(CAMERAS.items()):
+            x = MARGIN + i * (VIEW + MARGIN)
+            canvas.paste(Image.fromarray(self._simulator.picture(0, VIEW, camera)), (x, TOP))
+            draw.text((x, TOP + VIEW + 4), words, FAINT, _font(15))
 
         skill, outcome, colour = self._caption
         y = TOP + VIEW + 30

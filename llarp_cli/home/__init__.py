@@ -18,7 +18,7 @@ class HomeWorld:
     """The `World` of the embedded home."""
 
     name = "home"
-    version = "1"
+    version = "2"
     vision = "home"
 
     @cached_property

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from llarp_cli.home.styles import USUAL, Style
+
 Point = tuple[int, int]
 Polygon = tuple[Point, ...]
 Room = tuple[int, int, int, int]
@@ -50,26 +52,26 @@ ROBOT_RADIUS = 300
 WALL_THICKNESS = 100
 
 WALL_COLOURS = (
-    (0.90, 0.88, 0.82),
-    (0.84, 0.87, 0.84),
-    (0.86, 0.84, 0.88),
-    (0.93, 0.90, 0.80),
-    (0.80, 0.85, 0.90),
-    (0.90, 0.83, 0.78),
-    (0.82, 0.82, 0.80),
-    (0.94, 0.93, 0.91),
-    (0.78, 0.84, 0.78),
-    (0.88, 0.80, 0.70),
+    (0.93, 0.90, 0.84),
+    (0.85, 0.87, 0.80),
+    (0.90, 0.85, 0.86),
+    (0.94, 0.90, 0.80),
+    (0.82, 0.85, 0.88),
+    (0.93, 0.85, 0.79),
+    (0.88, 0.86, 0.82),
+    (0.94, 0.92, 0.88),
+    (0.80, 0.84, 0.81),
+    (0.91, 0.84, 0.75),
 )
 FLOOR_COLOURS = (
-    (0.66, 0.52, 0.36),
-    (0.60, 0.45, 0.31),
-    (0.74, 0.72, 0.68),
-    (0.56, 0.50, 0.46),
-    (0.70, 0.60, 0.46),
-    (0.62, 0.62, 0.58),
-    (0.52, 0.40, 0.30),
-    (0.76, 0.68, 0.56),
+    (0.69, 0.53, 0.36),
+    (0.60, 0.44, 0.30),
+    (0.76, 0.68, 0.58),
+    (0.53, 0.41, 0.33),
+    (0.72, 0.60, 0.45),
+    (0.66, 0.62, 0.56),
+    (0.50, 0.37, 0.27),
+    (0.79, 0.69, 0.54),
 )
 
 
@@ -111,6 +113,7 @@ class Layout:
         outer: how many of them are outer.
         pieces: furniture and decoration; of "kitchen counter", "fridge", "chair" and `MOVABLE` one each.
         colours: of the outer walls, the inner walls and the floor.
+        style: the colours of what stands and hangs in it.
     """
 
     name: str
@@ -119,6 +122,7 @@ class Layout:
     outer: int
     pieces: tuple[Piece, ...]
     colours: tuple[tuple[float, float, float], ...]
+    style: Style = USUAL
 
     def piece(self, kind: str) -> Piece:
         """The first piece of a kind."""

@@ -27,7 +27,9 @@ from llarp_cli.home.layouts import (
     outer_walls,
     rectangle,
     wall_rectangles,
+    world,
 )
+from llarp_cli.home.styles import drawn
 from llarp_cli.rearrangement.draws import Draws
 
 GAP = 70
@@ -68,7 +70,9 @@ class Plan:
         self.decoration()
         draws = self.draws
         colours = (draws.choice(WALL_COLOURS), draws.choice(WALL_COLOURS), draws.choice(FLOOR_COLOURS))
-        return Layout(name, self.room, tuple(self.walls), 4, tuple(self.pieces), colours)
+        style = drawn(draws)
+        self.furnishings()
+        return Layout(name, self.room, tuple(self.walls), 4, tuple(self.pieces), colours, style)
 
     def along(self, side: int) -> int:
         """The length of an outer wall: 0 at low z, 1 at high x, 2 at high z, 3 at low x."""
@@ -81,6 +85,11 @@ class Plan:
         corner = ((x0, z0), (x1, z0), (x1, z1), (x0, z1))[side]
         dx, dz = ((1, 0), (0, 1), (-1, 0), (0, -1))[side]
         return corner[0] + dx * along - dz * off, corner[1] + dz * along + dx * off, side * 90_000
+
+    def beside(self, side: int, piece: Piece) -> int:
+        """How far along a wall a piece is: the `along` of `against`."""
+        x0, z0, x1, z1 = self.room
+        return (piece.x - x0, piece.z - z0, x1 - piece.x, z1 - piece.z)[side]
 
     def fits(self, body: Polygon, zone: Polygon | None) -> bool:
         """Whether a piece and the floor before it lie in the room and disturb nothing."""
@@ -175,13 +184,15 @@ class Plan:
                 return True
         return False
 
-    def hang(self, kind: str, side: int, along: int, half: int) -> None:
-        """Something flat on an outer wall, where nothing hangs yet."""
+    def hang(self, kind: str, side: int, along: int, half: int) -> bool:
+        """Something flat on an outer wall, where nothing hangs yet; whether it was."""
         start, end = along - half - 60, along + half + 60
         free = all(end <= low or high <= start for low, high in self.hung[side])
-        if free and start >= 0 and end <= self.along(side):
-            self.hung[side].append((start, end))
-            self.pieces.append(Piece(kind, *self.against(side, along, 0)))
+        if not free or start < 0 or end > self.along(side):
+            return False
+        self.hung[side].append((start, end))
+        self.pieces.append(Piece(kind, *self.against(side, along, 0)))
+        return True
 
     def decoration(self) -> None:
         """Windows and pictures on the walls, lamps and plants in free places, a rug."""
@@ -200,10 +211,51 @@ class Plan:
             if clear(rectangle(rug, -900, 900, -600, 600), self.taken[:2]) and self.clear_of_walls(rug):
                 self.pieces.append(rug)
 
+    def furnishings(self) -> None:
+        """What nobody can run into, drawn last so that it moves nothing: a door, more on the walls, mat and rug."""
+        draws = self.draws
+        counter, sofa = (next(one for one in self.pieces if one.kind == kind) for kind in ("kitchen counter", "sofa"))
+        kitchen = [rectangle(counter, -1300, 1900, -450, 100)]
+        for kind, half, count in (
+            ("door", 500, 4),
+            ("picture", 350, 2),
+            ("print", 200, 3),
+            ("clock", 160, 1),
+            ("shelf", 400, 2),
+        ):
+            for _ in range(count):
+                side = draws.below(4)
+                along = draws.between(half, self.along(side) - half)
+                area = rectangle(Piece(kind, *self.against(side, along, 0)), -half, half, 0, 900)
+                doors = sum(piece.kind == "door" for piece in self.pieces)
+                if clear(area, kitchen) if kind != "door" else doors == 0 and clear(area, [*self.taken, *kitchen]):
+                    self.hang(kind, side, along, half)
+        for kind in ("sofa", "black table", "brown table", "chair"):
+            # On the wall that one looks at when one stands before the piece.
+            piece = next(one for one in self.pieces if one.kind == kind)
+            side = (piece.heading + 45_000) // 90_000 % 4
+            for _ in range(3 if _chance(draws, 80) else 0):
+                form, half = draws.choice((("picture", 350), ("print", 200), ("shelf", 400)))
+                along = self.beside(side, piece) + draws.between(-350, 350)
+                area = rectangle(Piece(form, *self.against(side, along, 0)), -half, half, 0, 900)
+                if clear(area, kitchen) and self.hang(form, side, along, half):
+                    break
+        if _chance(draws, 60):
+            self.pieces.append(Piece("mat", *world(counter, 0, 720), counter.heading))
+        rug = Piece("sofa rug", *world(sofa, 0, 880), sofa.heading)
+        area = rectangle(rug, -1150, 1150, -750, 750)
+        others = [rectangle(one, -900, 900, -600, 600) for one in self.pieces if one.kind == "rug"]
+        if _chance(draws, 75) and inside(area, self.room) and clear(area, [*others, *self.taken[:2], *self.inner()]):
+            self.pieces.append(rug)
+
+    def inner(self) -> list[Polygon]:
+        """The floor that inner walls cover."""
+        return [polygon for wall in self.walls[4:] for polygon in wall_rectangles(wall)]
+
     def clear_of_walls(self, rug: Piece) -> bool:
         """Whether a rug lies on one side of every inner wall."""
         area = rectangle(rug, -900, 900, -600, 600)
-        return all(clear(area, wall_rectangles(wall)) for wall in self.walls[4:])
+        return clear(area, self.inner())
 
     def ornament(self, kind: str) -> None:
         """A lamp or a plant, beside a wall."""

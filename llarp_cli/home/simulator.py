@@ -12,12 +12,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from llarp_cli.errors import UsageProblem
 from llarp_cli.home.camera import focal, robot_cameras
-from llarp_cli.home.maps import draw_map
-from llarp_cli.home.rasteriser import Rasteriser, count_pixels
+from llarp_cli.home.rasteriser import MOST_OWNERS, Rasteriser
 from llarp_cli.home.scenes import AREAS, furnished
 from llarp_cli.home.shapes import ASSET_SIZES
 from llarp_cli.home.stage import ASSET_INDEX, ASSET_NAMES, Stage
+from llarp_cli.home.views import View, view
 from llarp_cli.rearrangement.episodes import Arrangement
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, JOINTS, RECEPTACLES, TARGETS
 
@@ -56,9 +57,20 @@ _SHIFTS = np.array([[0.03 * math.sqrt(k) * f(2.4 * k) for f in (math.cos, math.s
 
 
 class HomeSimulator:
-    """The embedded home, N times. See `rearrangement.simulator.Simulator` for attributes and commands."""
+    """The embedded home, N times. See `rearrangement.simulator.Simulator` for attributes and commands.
+
+    Attributes:
+        stage: the rows it is drawn from.
+
+    Raises:
+        UsageProblem: there is no such number of homes or objects.
+    """
 
     def __init__(self, homes: int, max_objects: int):
+        if homes < 0:
+            raise UsageProblem(f"there cannot be {homes} homes", "choose 0 or more")
+        if not 0 <= max_objects <= MOST_OWNERS:
+            raise UsageProblem(f"a home cannot have {max_objects} objects", f"choose 0 to {MOST_OWNERS}")
         self.homes, self.max_objects = homes, max_objects
         self.robot = np.zeros((homes, 3))
         self.positions = np.zeros((homes, max_objects, 3))
@@ -72,14 +84,11 @@ class HomeSimulator:
         self._headings = np.zeros((homes, max_objects))
         self._assets = np.full((homes, max_objects), -1, np.int64)
         self._scenes: list[str] = [""] * homes
-        self._stage = Stage(homes, max_objects)
-        self._rasterisers: dict[tuple[int, str], Rasteriser] = {}
+        self.stage = Stage(homes, max_objects)
         self._seen = np.zeros((homes, max_objects), np.int32)
-
-    @property
-    def primitives(self) -> float:
-        """Rows that stand in a home, mean."""
-        return float(self._stage.counts.mean())
+        self._rasterisers: dict[int, Rasteriser] = {}
+        self._depths: dict[int, Rasteriser] = {}
+        self._last: Rasteriser | None = None
 
     def reset(self, home: int, arrangement: Arrangement) -> None:
         """Put one home into an arrangement, hand empty."""
@@ -105,13 +114,13 @@ class HomeSimulator:
         self.held[home] = -1
         x, z, heading = arrangement.robot
         self.robot[home] = x / 1000, z / 1000, math.radians(heading / 1000)
-        self._stage.furnish(home, arrangement.scene, assets)
+        self.stage.furnish(home, arrangement.scene, assets)
         for joint, value in enumerate(arrangement.joints):
             self.joints[home, joint] = value / 1000
             if value:
-                self._stage.set_joint(home, joint, value / 1000)
+                self.stage.set_joint(home, joint, value / 1000)
         indices = np.arange(count)
-        self._stage.place(np.full(count, home), indices, self.positions[home, :count], self._headings[home, :count])
+        self.stage.place(np.full(count, home), indices, self.positions[home, :count], self._headings[home, :count])
 
     def go_to(self, homes: NDArray[np.intp], targets: NDArray[np.intp]) -> None:
         """Stand each robot before its target, facing it; a held object comes along."""
@@ -143,7 +152,7 @@ class HomeSimulator:
         assets = self._assets[homes, objects]
         scales = _HELD_SCALE[assets]
         gripper[:, 1] += _HELD_RISE[assets] * scales
-        self._stage.place(homes, objects, gripper, heading + HELD_TURN, scales)
+        self.stage.place(homes, objects, gripper, heading + HELD_TURN, scales)
 
     def release(self, homes: NDArray[np.intp], receptacles: NDArray[np.intp], spots: NDArray[np.float64]) -> None:
         """Let go of what is held, upright, at `spots` in each receptacle; it comes to rest on the surface."""
@@ -153,7 +162,7 @@ class HomeSimulator:
             self.positions[home, held] = self._resting(home, held, receptacle, spot)
             self._headings[home, held] = self.boxes[home, receptacle, 3]
         self.drawers[homes, objects] = _DRAWER_OF[receptacles]
-        self._stage.place(homes, objects, self.positions[homes, objects], self._headings[homes, objects])
+        self.stage.place(homes, objects, self.positions[homes, objects], self._headings[homes, objects])
 
     def _resting(self, home: int, held: int, receptacle: int, spot: NDArray[np.float64]) -> tuple[float, float, float]:
         """Where an object comes to rest: as near the spot as it touches no other, or where it is farthest from them.
@@ -186,54 +195,75 @@ class HomeSimulator:
         for home, joint, value in zip(homes, joints, values, strict=True):
             moved = value - self.joints[home, joint]
             self.joints[home, joint] = value
-            self._stage.set_joint(home, joint, value)
+            self.stage.set_joint(home, joint, value)
             inside = np.flatnonzero(self.drawers[home] == joint)
             if joint < _DRAWERS and len(inside):
-                x, z = self._stage.slide(home)
+                x, z = self.stage.slide(home)
                 self.positions[home, inside] += moved * np.array([x, 0, z])
-                self._stage.place(
+                self.stage.place(
                     np.full(len(inside), home), inside, self.positions[home, inside], self._headings[home, inside]
                 )
 
     def render(self, size: int, homes: NDArray[np.intp] | None = None) -> NDArray[np.uint8]:
-        """The robots' camera pictures, uint8 [N, size, size, 3]; a buffer reused by the next call."""
-        stage, whole = self._stage, self._rasteriser(size, "all")
-        if homes is None:
-            whole.draw(stage.rows, stage.counts, *robot_cameras(self.robot), focal(size))
-            count_pixels(whole.ids, self.max_objects, self._seen)
-            self._ids = whole.ids
-        elif (count := len(homes)) > 0:
-            some = self._rasteriser(size, "some")
-            some.draw(stage.rows[homes], stage.counts[homes], *robot_cameras(self.robot[homes]), focal(size))
-            whole.rgb[homes] = some.rgb[:count]
-            seen = np.zeros((count, self.max_objects), np.int32)
-            count_pixels(some.ids[:count], self.max_objects, seen)
-            self._seen[homes] = seen
-        return whole.rgb
+        """The robots' camera pictures, uint8 [N, size, size, 3]; a buffer reused by the next call.
 
-    def _rasteriser(self, size: int, which: str) -> Rasteriser:
-        """The rasteriser of a size: one whose pictures are handed out, one to draw some homes in."""
-        if (size, which) not in self._rasterisers:
-            self._rasterisers[size, which] = Rasteriser(self.homes, size)
-        return self._rasterisers[size, which]
+        Raises:
+            UsageProblem: there is no such size.
+        """
+        if size not in self._rasterisers:
+            self._rasterisers[size] = Rasteriser(self.homes, size, seen=self._seen)
+        drawn = self._last = self._rasterisers[size]
+        cameras = robot_cameras(self.robot if homes is None else self.robot[homes])
+        drawn.draw(self.stage.rows, self.stage.counts, *cameras, focal(size), homes)
+        return drawn.rgb
 
     def visible(self) -> NDArray[np.int32]:
         """Pixels of each object in the last `render`, int32 [N, M]."""
         return self._seen
 
     def segmentation(self) -> NDArray[np.int16]:
-        """The object at each pixel of the last `render` of all homes, int16 [N, size, size]; -1 for none."""
-        return self._ids
+        """The object at each pixel of the last `render`, int16 [N, size, size]; -1 for none."""
+        return np.maximum(self.semantic(), -1)
+
+    def semantic(self) -> NDArray[np.int16]:
+        """What each pixel of the last `render` shows, int16 [N, size, size]: objects and fixed things, by the ids of
+        `semantics`."""
+        return self._last.ids
+
+    def view(
+        self, home: int, camera: str = "first_person", width: int = 448, height: int | None = None, samples: int = 1
+    ) -> View:
+        """One home's colours, depth and ids from a camera; see `views.view`. `visible` stays as it was."""
+        rows = self.stage.rows[home, : self.stage.counts[home]]
+        return view(self._scenes[home], rows, self.robot[home], camera, width, height, samples)
+
+    def picture(self, home: int, size: int, camera: str) -> NDArray[np.uint8]:
+        """One home as people want to see it, edges smoothed, uint8 [size, size, 3]."""
+        return self.view(home, camera, size, samples=3).rgb
 
     def map(self, home: int, size: int) -> NDArray[np.uint8]:
         """A top-down picture of one home with the robot in it, uint8 [size, size, 3]."""
-        stage = self._stage
-        rows = stage.rows[home, : stage.counts[home]]
-        return draw_map(self._scenes[home], rows, self.robot[home], size)
+        return self.view(home, "top_down", size).rgb
+
+    def depth(self, size: int) -> NDArray[np.float32]:
+        """What `render` draws, as depth: float32 [N, size, size], metres along the camera's axis.
+
+        Where there is nothing, 0. A buffer reused by the next call.
+
+        Raises:
+            UsageProblem: there is no such size.
+        """
+        if size not in self._depths:
+            self._depths[size] = Rasteriser(self.homes, size, depth=True)
+        drawn = self._depths[size]
+        drawn.draw(self.stage.rows, self.stage.counts, *robot_cameras(self.robot), focal(size))
+        return drawn.depth
 
     def close(self) -> None:
         """Give back the picture buffers."""
         self._rasterisers.clear()
+        self._depths.clear()
+        self._last = None
 
 
 @lru_cache(maxsize=1024)

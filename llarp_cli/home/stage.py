@@ -13,19 +13,38 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from llarp_cli.home.furniture import FURNITURE, HINGE, ceiling, floor, wall
-from llarp_cli.home.layouts import Layout, Piece
-from llarp_cli.home.primitives import BOUND, COS, HALF_X, HALF_Y, HALF_Z, OWNER, SIN, WIDTH, Rows, X, Y, Z, placed
-from llarp_cli.home.scenes import furnished
-from llarp_cli.home.shapes import ASSET_SHAPES
-from llarp_cli.rearrangement.vocabulary import CATEGORY_OF, JOINTS
+from llarp_cli.home.furniture import HINGE, furniture
+from llarp_cli.home.interior import at, interior
+from llarp_cli.home.primitives import (
+    BLUE,
+    BOUND,
+    COS,
+    HALF_X,
+    HALF_Y,
+    HALF_Z,
+    OWNER,
+    RED,
+    SIN,
+    WIDTH,
+    Rows,
+    X,
+    Y,
+    Z,
+    placed,
+)
+from llarp_cli.home.scenes import Home, furnished
+from llarp_cli.home.shadows import GROUND_IDS, GROUNDS, ground, shades, shadow
+from llarp_cli.home.shapes import ASSET_SHAPES, ASSET_SIZES
+from llarp_cli.rearrangement.vocabulary import CATEGORY_OF, JOINTS, TARGETS
 
 ASSET_NAMES: tuple[str, ...] = tuple(CATEGORY_OF)
 ASSET_INDEX: dict[str, int] = {name: i for i, name in enumerate(ASSET_NAMES)}
 
-_COUNTS = np.array([len(ASSET_SHAPES[name]) for name in ASSET_NAMES])
+# The last row of an asset is its shadow.
+_COUNTS = np.array([len(ASSET_SHAPES[name]) + 1 for name in ASSET_NAMES])
 _FIRSTS = np.concatenate([[0], np.cumsum(_COUNTS)[:-1]])
-_SHAPES: Rows = np.concatenate([ASSET_SHAPES[name] for name in ASSET_NAMES])
+_SHAPES: Rows = np.concatenate([rows for name in ASSET_NAMES for rows in (ASSET_SHAPES[name], shadow(name))])
+_REST = np.array([ASSET_SIZES[name].rest_height for name in ASSET_NAMES]) / 1000
 
 _SPARE_ROWS = 64
 _HIDDEN = -1e6
@@ -33,8 +52,6 @@ _HIDDEN = -1e6
 _FRIDGE_ROOM = (-0.371, 0.099, -0.341), (0.371, 1.791, 0.301)
 _COUNTER_ROOM = (-1.3, 0.0, -0.34), (1.9, 0.82, 0.287)
 """What lies in here is behind the fridge's closed door, or behind the counter's fronts."""
-
-_CEILING_COLOUR = (0.96, 0.96, 0.94)
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class _Fixed:
         inside: per joint the rows that can be seen only while it is open.
         slide: the direction in which drawers open, x and z.
         door: the door's rows about its hinge, the hinge's place, and the heading when closed.
+        shades: of objects' shadows, float32 [G, 3].
     """
 
     rows: Rows
@@ -54,55 +72,51 @@ class _Fixed:
     inside: tuple[NDArray[np.intp], ...]
     slide: tuple[float, float]
     door: tuple[Rows, tuple[float, float, float], float]
-
-
-def _at(piece: Piece) -> tuple[float, float, float, float]:
-    """What `placed` wants: x, y, z in metres, heading in radians."""
-    return piece.x / 1000, 0.0, piece.z / 1000, math.radians(piece.heading / 1000)
+    shades: NDArray[np.float32]
 
 
 @lru_cache(maxsize=1024)
 def _fixed(name: str) -> _Fixed:
-    layout = furnished(name).layout
+    home = furnished(name)
+    layout, shapes = home.layout, furniture(home.layout.style)
     counter, fridge = layout.piece("kitchen counter"), layout.piece("fridge")
-    blocks = [_shell(layout), *(placed(FURNITURE[piece.kind], *_at(piece)) for piece in layout.pieces)]
+    blocks = [
+        interior(layout, _behind_stand(home)),
+        *(placed(shapes[piece.kind], *at(piece)) for piece in layout.pieces),
+    ]
     firsts = np.cumsum([0, *map(len, blocks)]).tolist()
     cold = firsts[1 + layout.pieces.index(fridge)]
     first, parts, inside = firsts[-1], [], []
-    x, _, z, heading = _at(fridge)
+    x, _, z, heading = at(fridge)
     cos, sin = math.cos(heading), math.sin(heading)
     hinge = (x + cos * HINGE[0] - sin * HINGE[2], HINGE[1], z + sin * HINGE[0] + cos * HINGE[2])
     for joint in JOINTS:
         if joint == "fridge":
-            block = placed(FURNITURE["fridge door"], *hinge, heading)
-            inside.append(cold + _within(FURNITURE["fridge"], *_FRIDGE_ROOM))
+            block = placed(shapes["fridge door"], *hinge, heading)
+            inside.append(cold + _within(shapes["fridge"], *_FRIDGE_ROOM))
         else:
-            block = placed(FURNITURE[joint], *_at(counter))
-            inside.append(first + _within(FURNITURE[joint], *_COUNTER_ROOM))
+            block = placed(shapes[joint], *at(counter))
+            inside.append(first + _within(shapes[joint], *_COUNTER_ROOM))
         parts.append((first, first + len(block)))
         first += len(block)
         blocks.append(block)
-    slide = (-math.sin(_at(counter)[3]), math.cos(_at(counter)[3]))
-    door = (FURNITURE["fridge door"], hinge, heading)
-    return _Fixed(np.concatenate(blocks), tuple(parts), tuple(inside), slide, door)
+    slide = (-math.sin(at(counter)[3]), math.cos(at(counter)[3]))
+    door = (shapes["fridge door"], hinge, heading)
+    return _Fixed(np.concatenate(blocks), tuple(parts), tuple(inside), slide, door, shades(layout.style))
+
+
+def _behind_stand(home: Home) -> bool:
+    """Whether the robot uses the TV stand from its back."""
+    stand = home.layout.piece("TV stand")
+    x, z, _ = home.scene.stands[TARGETS.index("TV stand")]
+    heading = at(stand)[3]
+    return bool((z - stand.z) * math.cos(heading) < (x - stand.x) * math.sin(heading))
 
 
 def _within(rows: Rows, low: tuple[float, float, float], high: tuple[float, float, float]) -> NDArray[np.intp]:
     """Which rows lie in a box of their own frame."""
     centre, half = rows[:, [X, Y, Z]], rows[:, [HALF_X, HALF_Y, HALF_Z]]
     return np.flatnonzero(((centre - half >= low) & (centre + half <= high)).all(axis=1))
-
-
-def _shell(layout: Layout) -> Rows:
-    """Floor, ceiling and walls."""
-    corners = [value / 1000 for value in layout.room]
-    outer, inner, ground = layout.colours
-    rows = [floor(*corners, ground), ceiling(*corners, _CEILING_COLOUR)]
-    for i, line in enumerate(layout.walls):
-        ends = [value / 1000 for value in (line.x0, line.z0, line.x1, line.z1)]
-        gaps = tuple((start / 1000, end / 1000) for start, end in line.gaps)
-        rows.append(wall(*ends, outer if i < layout.outer else inner, gaps))
-    return np.concatenate(rows)
 
 
 class Stage:
@@ -119,6 +133,7 @@ class Stage:
         self._fixed: list[_Fixed | None] = [None] * homes
         self._first = np.zeros((homes, max_objects), np.int64)
         self._assets = np.zeros((homes, max_objects), np.int64)
+        self._shades = np.zeros((homes, GROUNDS, 3), np.float32)
 
     def furnish(self, home: int, scene: str, assets: NDArray[np.int64]) -> None:
         """Put up a scene, everything closed, with room for objects of these assets (indices into ASSET_NAMES)."""
@@ -134,6 +149,7 @@ class Stage:
             self.rows[home, hidden, BOUND] = _HIDDEN
         self.counts[home] = end
         self._fixed[home] = fixed
+        self._shades[home] = fixed.shades
         self._assets[home, : len(assets)] = assets
         self._first[home, : len(assets)] = start + np.cumsum(counts) - counts
 
@@ -166,6 +182,11 @@ class Stage:
         rows[:, COS] = cos * turned - sin * turned_by
         rows[:, SIN] = sin * turned + cos * turned_by
         rows[:, OWNER] = objects[which]
+        shadows = np.cumsum(counts) - 1
+        grounds, standing = ground(positions[:, 1] - _REST[assets])
+        rows[shadows, RED : BLUE + 1] = self._shades[homes, grounds]
+        rows[shadows, OWNER] = GROUND_IDS[grounds]
+        rows[shadows[~standing] if scales is None else shadows, BOUND] = _HIDDEN
         self.rows[homes[which], self._first[homes, objects][which] + within] = rows
 
     def set_joint(self, home: int, joint: int, value: float) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from llarp_cli import registry
 from llarp_cli.config import RewardOptions, TaskOptions
-from llarp_cli.errors import LlarpError
+from llarp_cli.errors import LlarpError, UsageProblem, unknown
 from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.play import Play
 from llarp_cli.rearrangement.simulator import Simulator, World
@@ -30,6 +30,15 @@ MAX_STEPS = 32
 MAX_LETTERS = 1000
 LETTERS = "".join(map(chr, (*range(0x20, 0x7F), *range(0xA0, 0x250), *range(0x2010, 0x2040))))
 """Characters an instruction may have: printable ASCII, Latin letters with accents, typographic signs."""
+
+
+LARGEST_IMAGE = 2048
+"""Pixels an observation may be wide and high."""
+
+RENDER_MODES = ("rgb_array", "rgb_array_third_person", "rgb_array_top_down", "depth_array")
+"""What `render` gives: the agent's own picture as last observed, uint8 [H, W, 3]; a smoothed picture of the robot at
+work or of the whole home from above, uint8 [S, S, 3] with S the `render_size`; what the agent's picture shows as
+distance along the camera's axis, float32 [H, W] in metres, 0 where there is nothing."""
 
 
 class EpisodeSource(Protocol):
@@ -46,7 +55,13 @@ class EpisodeSource(Protocol):
 
 
 def observation_space(image_size: int) -> spaces.Dict:
-    """{"rgb": uint8 [H, W, 3], "instruction": text}."""
+    """{"rgb": uint8 [H, W, 3], "instruction": text}.
+
+    Raises:
+        UsageProblem: there is no such size.
+    """
+    if not 1 <= image_size <= LARGEST_IMAGE:
+        raise UsageProblem(f"observations cannot be {image_size} pixels wide", f"choose 1 to {LARGEST_IMAGE}")
     return spaces.Dict(
         rgb=spaces.Box(0, 255, (image_size, image_size, 3), np.uint8),
         instruction=spaces.Text(MAX_LETTERS, min_length=0, charset=LETTERS),
@@ -79,6 +94,11 @@ class RearrangementVectorEnv(VectorEnv):
         reward: what is paid.
         max_steps: after so many, an episode is truncated.
         seed: of where in a receptacle objects are put down.
+        render_mode: None or one of `RENDER_MODES`.
+        render_size: side of the pictures of the robot and from above, pixels.
+
+    Raises:
+        UsageProblem: there is no such number of rows, image size or render mode.
 
     Attributes:
         active: bool [N].
@@ -86,7 +106,11 @@ class RearrangementVectorEnv(VectorEnv):
         simulator: the homes, for maps and videos.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata: ClassVar[dict[str, Any]] = {
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 2,
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
 
     def __init__(
         self,
@@ -98,8 +122,13 @@ class RearrangementVectorEnv(VectorEnv):
         reward: RewardOptions | None = None,
         max_steps: int = MAX_STEPS,
         seed: int = 0,
+        render_mode: str | None = None,
+        render_size: int = 480,
     ):
+        if num_envs < 1:
+            raise UsageProblem(f"there cannot be {num_envs} environments", "choose 1 or more")
         self.num_envs = num_envs
+        self.render_mode, self._render_size = _render_mode(render_mode), render_size
         self.single_observation_space = observation_space(image_size)
         self.single_action_space = spaces.Discrete(len(SKILLS))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -188,6 +217,12 @@ class RearrangementVectorEnv(VectorEnv):
             play.act(actions[:, t], going_on)
             play.look(np.flatnonzero(going_on))
 
+    def render(self) -> tuple[NDArray[Any], ...] | None:
+        """N pictures of the kind the render mode names (see `RENDER_MODES`); inactive rows show what they showed."""
+        if self.render_mode is None:
+            return None
+        return tuple(_rendered(self._play, self.render_mode, self._render_size, range(self.num_envs)))
+
     def close_extras(self, **_: Any) -> None:
         self._play.simulator.close()
 
@@ -232,20 +267,37 @@ class RearrangementVectorEnv(VectorEnv):
         }
 
 
+def _render_mode(name: str | None) -> str | None:
+    """A render mode that exists."""
+    if name is not None and name not in RENDER_MODES:
+        raise unknown("render mode", name, RENDER_MODES)
+    return name
+
+
+def _rendered(play: Play, mode: str, size: int, rows: Sequence[int] | range) -> list[NDArray[Any]]:
+    """What `render` gives for some rows."""
+    if mode == "rgb_array":
+        return [picture.copy() for picture in play.pictures[rows]]
+    if mode == "depth_array":
+        return [depth.copy() for depth in play.simulator.depth(play.image_size)[rows]]
+    camera = mode.removeprefix("rgb_array_")
+    return [play.simulator.picture(row, size, camera) for row in rows]
+
+
 class RearrangementEnv(gymnasium.Env):
     """One home. `info` of a step holds success and invalid_skill, and, when the episode has ended, episode:
     {"return", "length", "invalid_skills", "success"}.
 
     Args:
         world, episodes, image_size, reward, max_steps, seed: as for `RearrangementVectorEnv`.
-        render_mode: None or "rgb_array", the agent's own picture.
+        render_mode, render_size: likewise.
 
     Attributes:
         episode_now: the episode being played.
         simulator: the home, as row 0 of a simulator.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 2}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 2}
 
     def __init__(
         self,
@@ -257,14 +309,14 @@ class RearrangementEnv(gymnasium.Env):
         max_steps: int = MAX_STEPS,
         seed: int = 0,
         render_mode: str | None = None,
+        render_size: int = 480,
     ):
         self.observation_space = observation_space(image_size)
         self.action_space = spaces.Discrete(len(SKILLS))
-        self.render_mode = render_mode
+        self.render_mode, self._render_size = _render_mode(render_mode), render_size
         self._source = episodes
         self._first = episodes.position
         self._play = Play(world, 1, image_size, reward or RewardOptions(), max_steps, seed)
-        self._picture = np.zeros((image_size, image_size, 3), np.uint8)
 
     @property
     def episode_now(self) -> Episode:
@@ -308,16 +360,17 @@ class RearrangementEnv(gymnasium.Env):
         """A shortest plan with full knowledge, from now on; None if there is none."""
         return self._play.plan(0)
 
-    def render(self) -> NDArray[np.uint8] | None:
-        """The picture last observed, uint8 [H, W, 3], in render mode "rgb_array"."""
-        return self._picture.copy() if self.render_mode == "rgb_array" else None
+    def render(self) -> NDArray[Any] | None:
+        """A picture of the kind the render mode names, see `RENDER_MODES`."""
+        if self.render_mode is None:
+            return None
+        return _rendered(self._play, self.render_mode, self._render_size, [0])[0]
 
     def close(self) -> None:
         self._play.simulator.close()
 
     def _observation(self) -> dict[str, Any]:
-        self._picture = self._play.look()[0].copy()
-        return {"rgb": self._picture, "instruction": self.episode_now.instruction}
+        return {"rgb": self._play.look()[0].copy(), "instruction": self.episode_now.instruction}
 
 
 def make_env(
@@ -327,6 +380,7 @@ def make_env(
     image_size: int = 128,
     seed: int = 0,
     render_mode: str | None = None,
+    render_size: int = 480,
 ) -> RearrangementEnv:
     """One home to act in, by names.
 
@@ -336,17 +390,20 @@ def make_env(
         families: instruction families; empty for all the split has.
         image_size: side of the picture, pixels.
         seed: of the training episodes, and of where objects are put down.
-        render_mode: None or "rgb_array".
+        render_mode: None or one of `RENDER_MODES`.
+        render_size: side of the pictures of the robot and from above, pixels.
 
     Raises:
-        UsageProblem: environment, split or family are not known.
+        UsageProblem: environment, split, family, image size or render mode are not known.
     """
     world = registry.load("environment", env)
     if find_split(split).training:
         source: EpisodeSource = TrainingEpisodes(world, TaskOptions(split=split, families=tuple(families)), seed)
     else:
         source = EpisodeList(split_episodes(world, split, families or None))
-    return RearrangementEnv(world, source, image_size=image_size, seed=seed, render_mode=render_mode)
+    return RearrangementEnv(
+        world, source, image_size=image_size, seed=seed, render_mode=render_mode, render_size=render_size
+    )
 
 
 gymnasium.register(ENVIRONMENT_ID, entry_point=make_env)

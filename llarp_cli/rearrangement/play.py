@@ -63,6 +63,8 @@ class Play:
         lengths: int64 [N], their steps so far.
         returns: float64 [N], their rewards' sum so far.
         invalid_skills: int64 [N], how many of their skills could not be used.
+        image_size: side of the pictures, pixels.
+        pictures: uint8 [N, size, size, 3], what was seen last.
     """
 
     def __init__(self, world: World, rows: int, image_size: int, reward: RewardOptions, max_steps: int, seed: int):
@@ -78,7 +80,8 @@ class Play:
         self.invalid_skills = np.zeros(rows, np.int64)
         self._rewards = Rewards(rows, MAX_OBJECTS, reward)
         self._world = world
-        self._image_size, self._max_steps, self._seed = image_size, max_steps, seed
+        self.image_size, self._max_steps, self._seed = image_size, max_steps, seed
+        self.pictures = np.zeros((rows, image_size, image_size, 3), np.uint8)
         self._spot_keys = np.zeros(rows, np.uint64)
 
     def begin(self, episodes: dict[int, Episode | None]) -> None:
@@ -147,13 +150,13 @@ class Play:
         """
         if rows is None and not self.active.all():
             rows = np.flatnonzero(self.active)
-        pictures = self.simulator.render(self._image_size, rows)
+        self.pictures = self.simulator.render(self.image_size, rows)
         self.searcher.look(rows)
-        return pictures
+        return self.pictures
 
     def picture(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Copies of the pictures of some rows as they are now: uint8 [len(rows), size, size, 3]."""
-        return self.simulator.render(self._image_size, rows)[rows]
+        return self.simulator.render(self.image_size, rows)[rows]
 
     def labels(self) -> NDArray[np.int64]:
         """What the searching planner would do now: int64 [N], -1 in rows that do not play."""

@@ -109,11 +109,20 @@ class Simulator(Protocol):
     def visible(self) -> NDArray[np.int32]:
         """Pixels of each object in the last `render`, int32 [N, M]."""
 
+    def depth(self, size: int) -> NDArray[np.float32]:
+        """What `render` draws, as distance along the camera's axis: float32 [N, size, size], metres; 0 for nothing."""
+
     def segmentation(self) -> NDArray[np.int16]:
         """The object at each pixel of the last `render` of all homes, int16 [N, size, size]; -1 for none."""
 
     def map(self, home: int, size: int) -> NDArray[np.uint8]:
         """A top-down picture of one home with the robot in it, uint8 [size, size, 3]."""
+
+    def picture(self, home: int, size: int, camera: str) -> NDArray[np.uint8]:
+        """A picture of one home for people, its edges smoothed where that is possible, uint8 [size, size, 3].
+
+        Camera: "first_person", what the robot sees; "third_person", the robot at work; "top_down", the home from above.
+        """
 
     def close(self) -> None:
         """Give back what the simulator holds."""
