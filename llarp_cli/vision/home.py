@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CELL = 16
 """Pixels of the picture per cell of the network's feature map."""
 
-SHIPPED = Path(__file__).parent / "weights" / "home-1.safetensors"
+SHIPPED = Path(__file__).parent / "weights" / "home-2.safetensors"
 
 
 @dataclass(frozen=True)
