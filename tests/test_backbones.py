@@ -15,6 +15,7 @@ from transformers import AutoConfig
 
 from llarp_cli import registry
 from llarp_cli.backbones import sources, weights
+from llarp_cli.backbones.check import LONG
 from llarp_cli.backbones.plugin import CarriedWeights, TransformersPlugin
 from llarp_cli.config import BackboneOptions
 from llarp_cli.errors import UsageProblem
@@ -140,6 +141,15 @@ def test_positions_end_where_a_length_dependent_rotation_would_set_in(nested):
     assert weights._context_length(config, "phi3") == 64
 
 
+def test_the_context_of_an_untested_family_ends_where_it_was_compared():
+    """There may be something that sets in later."""
+    load = lambda model_type: TransformersPlugin(  # noqa: E731
+        summary="", architecture={**DECODER, "model_type": model_type, "max_position_embeddings": 4096}
+    ).load(BackboneOptions(name="x"), "cpu")
+    assert load("llama").context_length == 4096
+    assert LONG < load("arcee").context_length < LONG + 32
+
+
 def test_roberta_positions_start_behind_the_padding_token():
     assert backbone("roberta").context_length == ALL["roberta"]["max_position_embeddings"] - 2
 
@@ -150,10 +160,17 @@ def test_roberta_positions_start_behind_the_padding_token():
 @pytest.mark.parametrize(
     ("architecture", "reason"),
     [
+        ({"model_type": "falcon", "alibi": True}, "biased by distance"),
+        ({"model_type": "gptj", "rotary_dim": 4}, "does not use transformers' attention interface"),
+        ({"model_type": "gemma4_text", "head_dim": 8}, "keys and values differ in size"),
+        ({"model_type": "bloom"}, "no number of positions"),
+        ({"model_type": "falcon_h1", "num_key_value_heads": 2}, "differ from the stock model's"),
         (
-            {"model_type": "falcon", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2},
-            "cannot be packed",
+            {"model_type": "lfm2", "num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]},
+            "differ from the stock model's",
         ),
+        # What it leaves out of sight begins where two short episodes end.
+        ({"model_type": "doge", "num_key_value_heads": 2, "keep_window_size": 48}, "differ from the stock model's"),
         ({"model_type": "modernbert", "local_attention": 8, "pad_token_id": 1}, "differ from the stock model's"),
         ({"model_type": "t5", "d_model": 32}, "neither a decoder LM nor a BERT-like encoder"),
         ({"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 1}, "no number of positions"),

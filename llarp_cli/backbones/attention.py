@@ -1,19 +1,21 @@
 """Attention for packed tokens: the linears of a stock model see no padding, only attention does.
 
-A model whose attention implementation is `PACKED` is called with all tokens in one row, [1, S, D], a
-position for each, and `packed=` a `Pass`, which knows the sequences the tokens belong to and the keys
-and values that precede them. A token's slot among its sequence's keys is its position, so one rule
-serves everywhere: a query attends to the slots up to its own, within the layer's sliding window.
+A model whose attention implementation is `PACKED` is called with all tokens in one row, [1, S, D], and a
+position for each, within a `Pass`, which knows the sequences the tokens belong to and the keys and values
+that precede them. A token's slot among its sequence's keys is its position, so one rule serves everywhere:
+a query attends to the slots up to its own, within the layer's sliding window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar, Token
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import AttentionInterface
 
 PACKED = "llarp_packed"
@@ -103,26 +105,50 @@ class Layout:
 
 
 class Pass:
-    """One call of the model. Subclasses say which keys and values precede the new ones.
+    """One call of the model, made `with` it. Subclasses say which keys and values precede the new ones.
+
+    Not a keyword of the call, because some families' layers do not hand keywords on to their attention.
 
     Attributes:
         layouts: where the tokens lie: the first tokens by the first layout, and so on.
         positions: of all S tokens.
-        windows: sliding windows the layers asked for.
     """
 
     def __init__(self, layouts: Sequence[Layout]):
         self.layouts = layouts
         self.positions = np.concatenate([layout.slot for layout in layouts])
         self.layer = 0
-        self.windows: set[int | None] = set()
+        self._outer: Token[Pass | None] | None = None
+
+    def __enter__(self) -> Pass:
+        self._outer = _CURRENT.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _CURRENT.reset(self._outer)
 
     def join(self, layer: int, part: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """New keys and values [s, heads, D] of a layer, for one layout → all of them [E, heads, W, D]."""
         raise NotImplementedError
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float, softcap: float | None) -> Tensor:
+_CURRENT: ContextVar[Pass | None] = ContextVar("the pass that is being made", default=None)
+
+
+def current_pass() -> Pass | None:
+    """The pass that is being made, if any."""
+    return _CURRENT.get()
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    scaling: float,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+) -> Tensor:
     """Softmax attention with grouped key heads, which are not repeated.
 
     Plain products are faster than torch's fused kernels at these sizes on a CPU (a few queries, tens of keys).
@@ -131,6 +157,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: flo
         query: [E, H, T, D].
         key, value: [E, H / group, W, D].
         mask: added to the scores, [E, 1, 1, T, W].
+        softcap: scores stay within this, by tanh.
+        sinks: [H], of each head the score of attending to nothing.
 
     Returns:
         [E, H, T, D].
@@ -142,8 +170,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: flo
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     scores = scores.view(sequences, key_heads, -1, queries, width) + mask
+    if sinks is not None:
+        nothing = sinks.to(scores.dtype).view(1, key_heads, -1, 1, 1).expand(*scores.shape[:4], 1)
+        scores = torch.cat([scores, nothing], -1)
     weights = torch.softmax(scores, -1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
-    return (weights.view(sequences, key_heads, -1, width) @ value).view(sequences, heads, queries, -1)
+    weights = weights[..., :width]
+    return (weights.reshape(sequences, key_heads, -1, width) @ value).view(sequences, heads, queries, -1)
 
 
 def packed_attention(
@@ -153,25 +185,28 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    packed: Pass,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """The attention implementation that transformers calls in each layer, on [1, heads, S, D]."""
+    packed = current_pass()
     layer = packed.layer
     packed.layer += 1
-    packed.windows.add(sliding_window)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    value_size = value.shape[-1]
+    if value_size < key.shape[-1]:  # keys and values are kept in one tensor
+        value = functional.pad(value, (0, key.shape[-1] - value_size))
     sizes = [len(layout.slot) for layout in packed.layouts]
     parts = [x[0].transpose(0, 1).split(sizes) for x in (query, key, value)]
     out = []
     for part, (layout, q, k, v) in enumerate(zip(packed.layouts, *parts, strict=True)):
         keys, values = packed.join(layer, part, k, v)
         mask = layout.mask(sliding_window, query.dtype)
-        out.append(layout.unpad(attend(layout.pad(q), keys, values, mask, scaling, softcap)))
-    return torch.cat(out)[None], None
+        out.append(layout.unpad(attend(layout.pad(q), keys, values, mask, scaling, softcap, s_aux)))
+    return torch.cat(out)[None, ..., :value_size], None
 
 
 AttentionInterface.register(PACKED, packed_attention)

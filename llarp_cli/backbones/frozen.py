@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from llarp_cli.backbones.attention import PACKED, Layout, Pass
 from llarp_cli.backbones.contract import BackboneIdentity
+from llarp_cli.backbones.falcon import pack_attention
 from llarp_cli.backbones.prefixes import EncodePass, ForwardPass, InstructionPrefix, PrefixStore
 from llarp_cli.backbones.rollout_cache import ExtendPass, RowSlotCache
 from llarp_cli.errors import UsageProblem
@@ -83,6 +84,8 @@ class FrozenBackbone:
         first_position: int = 0,
     ):
         self.model = model.eval().requires_grad_(False)
+        if model.config.model_type == "falcon":
+            pack_attention(model)
         self.model.set_attn_implementation(PACKED)
         self._tokenizer = tokenizer
         self._first_position = first_position
@@ -188,13 +191,13 @@ class FrozenBackbone:
     def run(self, packed: Pass, tokens: Tensor | None = None, input_ids: Tensor | None = None) -> Tensor:
         """One packed call of the stock model: hidden states [S, D] of tokens [S, D] or ids [1, S]."""
         positions = torch.from_numpy(packed.positions + self._first_position).to(self.device)[None]
-        hidden = self.model(
-            input_ids=input_ids,
-            inputs_embeds=None if tokens is None else tokens.to(self.dtype)[None],
-            position_ids=positions,
-            use_cache=False,
-            packed=packed,
-        ).last_hidden_state[0]
+        with packed:
+            hidden = self.model(
+                input_ids=input_ids,
+                inputs_embeds=None if tokens is None else tokens.to(self.dtype)[None],
+                position_ids=positions,
+                use_cache=False,
+            ).last_hidden_state[0]
         if packed.layer == 0:
             raise RuntimeError("it does not use transformers' attention interface")
         return hidden

@@ -66,6 +66,8 @@ class EncodePass(Pass):
         self._kept: list[Tensor] = []
 
     def join(self, layer: int, part: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        if key.shape != value.shape or (self._kept and key.shape != self._kept[0].shape[1:]):
+            raise RuntimeError("its layers' keys and values differ in size")
         self._kept.append(torch.stack((key, value)))
         return self.layouts[part].pad(key), self.layouts[part].pad(value)
 

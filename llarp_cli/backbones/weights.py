@@ -147,7 +147,11 @@ def _context_length(config: Any, name: str) -> int:
             limits.append(part.get("original_max_position_embeddings"))
     known = [limit for limit in limits if limit]
     if not known:
-        raise UsageProblem(f"backbone '{name}' states no number of positions in its config", "choose another one")
+        raise UsageProblem(
+            f"backbone '{name}' (a '{config.model_type}' model) cannot be used: it states no number of positions; "
+            "it is recurrent, or its attention is biased by distance",
+            "choose another one",
+        )
     return min(known)
 
 
