@@ -19,7 +19,7 @@ from llarp_cli.home.bench import make_scenes
 from llarp_cli.home.camera import focal
 from llarp_cli.home.rasteriser import Rasteriser, set_threads
 
-ROUNDS = 12
+ROUNDS = 60
 
 
 @njit(nogil=True)
@@ -40,7 +40,7 @@ def seconds(do: Callable[[], object]) -> float:
 
 def main() -> None:
     pool = ThreadPoolExecutor(2)
-    turns = 20_000_000
+    turns = 2_000_000
     arithmetic(1)
     scenes = make_scenes("35 objects", 20)
     cameras = list(scenes.cameras())
