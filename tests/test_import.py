@@ -156,6 +156,15 @@ KINDS = {
         ),
         {"object": "apple", "target": "sink", "other": "apple"},
     ),
+    "distraction, about its own object and no other place": (
+        episode(
+            "f0917e29",
+            "There are apples on the TV stand, I think. Put an apple on the TV stand.",
+            brought("apple", "TV stand"),
+            where={"apple": "sofa"},
+        ),
+        {"object": "apple", "target": "TV stand", "other": "apple"},
+    ),
     "spatial": (
         episode(
             "93b2ef41_b8173aa5",
@@ -187,6 +196,32 @@ KINDS = {
             "target2": "black table",
             "object3": "sponge",
             "target3": "left counter",
+        },
+    ),
+    "three_objects, places that are one's source and another's target": (
+        episode(
+            "db3119cd",
+            "A block from the TV stand to the sofa, a plum from the sink to the TV stand, a plate from the sofa to "
+            "the TV stand.",
+            goal_exists(
+                [("X", "block"), ("Y", "plum"), ("Z", "plate")],
+                f"on_top(X, {ID_OF['sofa']})",
+                f"on_top(Y, {ID_OF['TV stand']})",
+                f"on_top(Z, {ID_OF['TV stand']})",
+                "not_holding()",
+            ),
+            where={"block": "TV stand", "plum": "sink", "plate": "sofa"},
+        ),
+        {
+            "object1": "block",
+            "source1": "TV stand",
+            "target1": "sofa",
+            "object2": "plum",
+            "source2": "sink",
+            "target2": "TV stand",
+            "object3": "plate",
+            "source3": "sofa",
+            "target3": "TV stand",
         },
     ),
     "all_of_kind": (

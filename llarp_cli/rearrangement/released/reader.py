@@ -169,8 +169,12 @@ def _episode(number: int, record: Any, names: dict[int, str], transforms: NDArra
     if type(sampled) is not dict:
         raise Wrong(f"sampled_entities is {shown(sampled)}", "a dictionary")
     joints, other_joints = _joints(record, names)
-    what = asked(instruct_id, instruction, _get(record, "goal_preds", "a goal expression"), list(sampled.values()))
+    goal = _get(record, "goal_preds", "a goal expression")
     objects = _objects(record, names, transforms)
+    lying: dict[str, set[str]] = {}
+    for one in objects:
+        lying.setdefault(CATEGORY_OF[one.asset], set()).add(one.receptacle)
+    what = asked(instruct_id, instruction, goal, list(sampled.values()), lying)
     return ReleasedEpisode(number, _scene(record), instruct_id, instruction, objects, joints, other_joints, what)
 
 

@@ -8,6 +8,7 @@ choice between two sources.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 
 from llarp_cli.rearrangement.goals import Goal, Predicate
 from llarp_cli.rearrangement.released.mentions import Mention, categories_named, receptacles_named
@@ -20,12 +21,14 @@ class Sources:
     Args:
         sentence: the instruction.
         sampled: receptacles the instruction was made from.
+        lying: category → receptacles on which there is one; tells which of two readings is so.
     """
 
-    def __init__(self, sentence: str, sampled: list[str]):
+    def __init__(self, sentence: str, sampled: list[str], lying: Mapping[str, Collection[str]]):
         self.places = receptacles_named(sentence)
         self.things = categories_named(sentence)
         self.sampled = sampled
+        self.lying = lying
 
     def only(self, target: str) -> dict[str, str]:
         """The `source` slot of a sentence about one object: the place it names that is not the target."""
@@ -37,15 +40,16 @@ class Sources:
     def of_each(self, objects: list[str], targets: list[str]) -> list[str | None]:
         """The source of each of several objects, where the sentence tells it.
 
-        A place that is named more often than things go there is a source: of the object that is named last
-        before it, or next after it where that has one already.
+        A place that is named more often than things go there is a source: of an object that lies there, if there
+        is one, and of several the one that is named last before it, or next after it where that has one already.
         """
         left = Counter(targets)
         found: list[str | None] = [None] * len(objects)
         for place in self._extra(left):
-            before = [i for i in self._in_order(objects, place.at) if found[i] is None and targets[i] != place.name]
-            if before:
-                found[before[0]] = place.name
+            open_yet = [i for i in self._in_order(objects, place.at) if found[i] is None and targets[i] != place.name]
+            likely = [i for i in open_yet if place.name in self.lying.get(objects[i], ())] or open_yet
+            if likely:
+                found[likely[0]] = place.name
         return found
 
     def _extra(self, targets: Counter[str]) -> list[Mention]:
@@ -141,11 +145,10 @@ def _body(goal: Goal) -> tuple[dict[str, str], dict[str, str], list[Predicate]] 
 def spoken_of_besides(sentence: str, slots: dict[str, str]) -> str | None:
     """What a fetching sentence speaks of that has nothing to do with it; None where there is no such thing.
 
-    That is another category than the object; or the object itself, named twice, once with another place.
+    That is another category than the object; or the object itself, where it is named twice.
     """
     named = [thing.name for thing in categories_named(sentence)]
     others = [name for name in named if name != slots["object"]]
     if others:
         return others[0]
-    elsewhere = {place.name for place in receptacles_named(sentence)} - {slots["target"]}
-    return slots["object"] if named.count(slots["object"]) > 1 and elsewhere else None
+    return slots["object"] if named.count(slots["object"]) > 1 else None

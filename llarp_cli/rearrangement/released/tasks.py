@@ -6,7 +6,7 @@ The goal keeps its form; only entity ids become names.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +94,9 @@ class Asked:
     usual: bool
 
 
-def asked(instruct_id: str, sentence: str, goal: Any, sampled: Sequence[Any]) -> Asked:
+def asked(
+    instruct_id: str, sentence: str, goal: Any, sampled: Sequence[Any], lying: Mapping[str, Collection[str]]
+) -> Asked:
     """Family, slots and goal of a released episode.
 
     Args:
@@ -102,6 +104,7 @@ def asked(instruct_id: str, sentence: str, goal: Any, sampled: Sequence[Any]) ->
         sentence: the instruction.
         goal: the release's expression.
         sampled: the values the instruction was made from; those that are receptacle ids are used.
+        lying: category → receptacles on which there is one.
 
     Raises:
         Wrong: no such family, or the goal makes no sense.
@@ -115,7 +118,7 @@ def asked(instruct_id: str, sentence: str, goal: Any, sampled: Sequence[Any]) ->
     except UsageProblem as problem:
         raise Wrong(problem.message, problem.hint or "a goal expression, see docs/episodes.md") from None
     places = [RECEPTACLE_IDS[value] for value in sampled if type(value) is str and value in RECEPTACLE_IDS]
-    slots = slots_of(family, parsed, Sources(sentence, places))
+    slots = slots_of(family, parsed, Sources(sentence, places, lying))
     if family == "fetch" and slots and "_" not in instruct_id:
         other = spoken_of_besides(sentence, slots)
         if other is not None:
