@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import random
 import shlex
@@ -27,7 +28,7 @@ from llarp_cli.rearrangement.episode_files import BadLine, line, read_episodes, 
 from llarp_cli.rearrangement.goals import compile, parse
 from llarp_cli.rearrangement.splits import SPLITS, generate
 from llarp_cli.rearrangement.tasks import FAMILIES
-from llarp_cli.rearrangement.vocabulary import CATEGORIES
+from llarp_cli.rearrangement.vocabulary import CATEGORIES, JOINTS, RECEPTACLES
 
 ROOT = Path(__file__).parent.parent
 
@@ -82,6 +83,10 @@ def move_an_object(record):
     record["objects"][3]["position"][1] += 2000
 
 
+def say_it_is_in_a_drawer(record):
+    record["objects"][3]["receptacle"] = "left drawer"
+
+
 def far_away(record):
     for one in record["objects"]:
         one["position"][0] += 20_000
@@ -110,7 +115,9 @@ def without_room(record):
             "the goal speaks of 3 object(s) of category 'apple', there are",
         ),
         (lambda record: record.update(scene="v3_sc3_staging_99"), "unknown scene 'v3_sc3_staging_99'"),
+        (lambda record: record.update(scene="my:counter=0,0,0;sofa=0,0,0"), "cannot be furnished"),
         (move_an_object, "is not on or in the"),
+        (say_it_is_in_a_drawer, "is not on or in the left drawer"),
         (far_away, "is in reach from no standing pose"),
         (lambda record: record.update(instruction="Bring me the \U0001f34e"), "a character that no observation holds"),
         (lambda record: record.update(instruction="a" * 1001), "the instruction has 1001 characters"),
@@ -129,6 +136,21 @@ def test_what_is_wrong_is_told_with_its_line(llarp, tmp_path, fresh, spoil, reas
     assert found["episodes"] == 12 and found["failed"] == 1
     assert found["presolved"] == ("start" in reason)
     assert "Traceback" not in result.output and len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("out", [0, 450])
+def test_what_starts_in_a_drawer_is_there_however_far_out_it_is(llarp, tmp_path, fresh, out):
+    record = fresh[4]
+    drawer = world.scene(record["scene"]).boxes[RECEPTACLES.index("right drawer")].tolist()
+    heading = math.radians(drawer[3] / 1000)
+    x, z = round(drawer[0] - out * math.sin(heading)), round(drawer[2] + out * math.cos(heading))
+    record["objects"][3].update(receptacle="right drawer", position=[x, drawer[1], z])
+    record["joints"][JOINTS.index("right drawer")] = out
+    write(tmp_path / "mine.jsonl", fresh)
+    assert "is not on or in" not in llarp("dataset", "validate", "mine.jsonl").output
+    record["joints"][JOINTS.index("right drawer")] = 450 - out
+    write(tmp_path / "mine.jsonl", fresh)
+    assert "is not on or in the right drawer" in llarp("dataset", "validate", "mine.jsonl").output
 
 
 def test_bad_lines_are_all_told_and_do_not_end_the_check(llarp, tmp_path, fresh):

@@ -71,7 +71,7 @@ def in_object(**changes):
         (change(slots=[]), "slots is []"),
         (change(slots={"object": "dragon"}), "slot 'object' is 'dragon'"),
         (change(slots={"o\n": "apple"}), "is no name for a slot"),
-        (change(objects=[]), "objects is not a list"),
+        (change(objects=[]), "objects is a list of 0"),
         (change(objects=[1]), "objects[0] is 1"),
         (in_object(asset="013_pineapple"), "objects[1]: unknown asset '013_pineapple'"),
         (in_object(asset=[]), "objects[1]: unknown asset"),

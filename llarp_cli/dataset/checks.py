@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from llarp_cli.errors import UsageProblem
+from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.rearrangement.environment import LETTERS, MAX_LETTERS
 from llarp_cli.rearrangement.episodes import Episode
-from llarp_cli.rearrangement.facts import OBJECT_BEARING, OBJECT_REACH, within
+from llarp_cli.rearrangement.facts import DRAWER_RECEPTACLES, OBJECT_BEARING, OBJECT_REACH, inside, within
 from llarp_cli.rearrangement.goals import Goal, compile, parse
 from llarp_cli.rearrangement.play import Play
 from llarp_cli.rearrangement.simulator import World
@@ -55,7 +55,7 @@ def scene(world: World, episode: Episode) -> Iterator[str]:
     """Whether there is such a scene."""
     try:
         world.scene(episode.arrangement.scene)
-    except UsageProblem as problem:
+    except LlarpError as problem:  # unknown, or a plan that leaves the robot no room
         yield problem.message
 
 
@@ -70,7 +70,7 @@ def places(world: World, play: Play, row: int) -> Iterator[str]:
     simulator = play.simulator
     count = len(arrangement.objects)
     stated = np.array([RECEPTACLES.index(one.receptacle) for one in arrangement.objects])
-    astray = np.flatnonzero(~play.facts.on[row, np.arange(count), stated])
+    astray = np.flatnonzero(~_lying(play, row)[np.arange(count), stated])
     if len(astray):
         one = arrangement.objects[astray[0]]
         yield f"{one.asset} at {list(one.position)} is not on or in the {one.receptacle}{_and_more(astray)}"
@@ -81,6 +81,21 @@ def places(world: World, play: Play, row: int) -> Iterator[str]:
     if len(afar):
         one = arrangement.objects[afar[0]]
         yield f"{one.asset} at {list(one.position)} is in reach from no standing pose{_and_more(afar)}"
+
+
+def _lying(play: Play, row: int) -> np.ndarray:
+    """Which objects' origins are in which receptacles' boxes, drawers as far out as they are: bool [objects, 11].
+
+    Of drawers the simulator takes an episode's word for it.
+    """
+    simulator = play.simulator
+    positions = simulator.positions[row, : len(play.episodes[row].arrangement.objects)]
+    found = inside(positions[None], simulator.boxes[row][None])[0]
+    for receptacle, joint in DRAWER_RECEPTACLES:
+        heading = simulator.boxes[row, receptacle, 3]
+        out = simulator.joints[row, joint] * np.array([-np.sin(heading), 0, np.cos(heading)])
+        found[:, receptacle] = inside((positions - out)[None], simulator.boxes[row][None])[0, :, receptacle]
+    return found
 
 
 def standing_poses(world: World, scene: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 from llarp_cli.config import RewardOptions
 from llarp_cli.dataset.progress import counted
 from llarp_cli.dataset.sources import Source
-from llarp_cli.errors import UsageProblem
+from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.rearrangement.alternatives import alternatives, is_so
 from llarp_cli.rearrangement.environment import MAX_STEPS
 from llarp_cli.rearrangement.episode_files import BadLine
@@ -169,7 +169,7 @@ def _begun(world: World, episodes: Iterable[Episode]) -> Iterator[tuple[Play, in
 def _check_scene(world: World, episode: Episode) -> None:
     try:
         world.scene(episode.arrangement.scene)
-    except UsageProblem as problem:
+    except LlarpError as problem:
         raise UsageProblem(f"episode {episode.id}: {problem.message}", "`llarp dataset validate` tells more") from None
 
 

@@ -215,7 +215,8 @@ def _episode(record: dict[str, Any]) -> Episode:
         raise BadLine(f"slots name more than {MAX_WANTED} objects", "expected object1, object2 and object3 at most")
     objects = _field(record, "objects", "a list of objects")
     if not isinstance(objects, list) or not 1 <= len(objects) <= MAX_OBJECTS:
-        raise BadLine("objects is not a list of objects", f"expected 1 to {MAX_OBJECTS} objects")
+        there = f"a list of {len(objects)}" if isinstance(objects, list) else _shown(objects)
+        raise BadLine(f"objects is {there}", f"expected a list of 1 to {MAX_OBJECTS} objects")
     placed = tuple(_placed(value, f"objects[{i}]") for i, value in enumerate(objects))
     joints = _whole_numbers(record, "joints", [(0, limit) for limit in _JOINT_LIMITS])
     robot = _whole_numbers(record, "robot", [(-FARTHEST, FARTHEST)] * 2 + [(-FULL_TURN, FULL_TURN)])
