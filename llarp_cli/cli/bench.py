@@ -6,12 +6,17 @@ from pathlib import Path
 
 import click
 
+from llarp_cli.cli.bench_learning import rollout, train, update
 from llarp_cli.cli.output import json_option, save_json, table
 
 
 @click.group()
 def bench() -> None:
     """Measure this machine."""
+
+
+for command in (rollout, update, train):
+    bench.add_command(command)
 
 
 @bench.command()
