@@ -179,6 +179,24 @@ def test_labels_are_what_the_predicates_say():
     assert seen > 10
 
 
+def test_some_pictures_are_taken_nearer_than_where_the_robot_stands():
+    world = registry.load("environment", "home")
+    scene = world.scene("home-0")
+    for nearer in (0, 1):
+        sampler = ViewSampler(world, ["home-0"], 32, 64, 5, 0, nearer=nearer)
+        views, robot = sampler.sample(), sampler._simulator.robot
+        ahead = []
+        for home_ in range(32):
+            for x, z, heading in scene.stands[views.stands_at[home_] > 0] * (1e-3, 1e-3, np.deg2rad(1e-3)):
+                away = robot[home_, :2] - (x, z)
+                ahead.append(away @ (np.cos(heading), np.sin(heading)))
+                assert abs(away @ (-np.sin(heading), np.cos(heading))) < 0.1
+        assert views.stands_at.any(1).all() if nearer else not views.stands_at.any(1).all()
+        assert not nearer or (max(ahead) > 0.3 and min(ahead) > -0.1)
+        sampler.sample()
+    assert np.abs(sampler._advanced).astype(bool).sum() == 2  # one home in 16 is rearranged each round
+
+
 def test_probes_read_what_is_linear_and_leave_out_what_is_unknown():
     random = np.random.default_rng(0)
     features = torch.from_numpy(random.normal(size=(400, 6)).astype(np.float32)) * 30 + 7

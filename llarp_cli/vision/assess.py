@@ -1,6 +1,6 @@
 """How good a home encoder is in homes it has never seen, through linear probes on its frozen features.
 
-The probes are fitted on pictures of procedural homes that no encoder is trained on and scored on pictures
+The probes are fitted on pictures of procedural homes that no encoder is trained on, and scored on pictures
 of the released homes, always in this one way, right after training as for a file trained long ago. They
 read what a policy reads: the half-precision features that `perceive` returns.
 """
@@ -30,6 +30,8 @@ NOTHING = len(CATEGORIES)
 
 CLEARLY_VISIBLE = 20
 """Pixels (at 128 x 128) from which an object counts."""
+ALONE = 0.8
+"""Share of the object pixels in a cell from which what it shows can be asked."""
 BANDS = ((0.0, 1.1), (1.1, 1.3), (1.3, 1.5))
 """Metres from the robot to an object in reach; about a third of them lie in each."""
 FIRST_HOME = 2_000_000_000
@@ -70,7 +72,7 @@ class Seen:
         features: float32 [N, K * 256].
         in_reach, largest, distance, faced, faced_largest, held, stands_at, opened: see `Views`.
         things: float32 [O, 256], for every category clearly visible in a picture and not held the cell of the
-            feature map with most of its pixels.
+            feature map with most of its pixels, where hardly anything else is in that cell.
         thing_categories: int64 [O].
     """
 
@@ -110,15 +112,12 @@ def assess(weights: str, world: World, options: AssessOptions, progress: Callabl
     encoder = HomeEncoder.load(weights, options.image_size, grid * grid, "cpu")
     rounds = [math.ceil(count / AT_ONCE) for count in (options.probe_pictures, options.pictures)]
     total = sum(rounds) * AT_ONCE
-    near = [world.train_scene(FIRST_HOME + index) for index in range(HOMES)]
-    fitting = _look(encoder, _sampler(world, near, options, 1), options, rounds[0], lambda done: progress(done, total))
-    scoring = _look(
-        encoder,
-        _sampler(world, world.test_scenes(), options, 2),
-        options,
-        rounds[1],
-        lambda done: progress(rounds[0] * AT_ONCE + done, total),
-    )
+    similar = [world.train_scene(FIRST_HOME + index) for index in range(HOMES)]
+    size, objects, seed = options.image_size, options.objects, options.seed
+    to_fit = ViewSampler(world, similar, AT_ONCE, size, objects, seed + 1, nearer=0.75)
+    fitting = _look(encoder, to_fit, options, rounds[0], lambda done: progress(done, total))
+    to_score = ViewSampler(world, world.test_scenes(), AT_ONCE, size, objects, seed + 2)
+    scoring = _look(encoder, to_score, options, rounds[1], lambda done: progress(rounds[0] * AT_ONCE + done, total))
     precision = _precisions(fitting, scoring)
     return {
         "encoder": {"weights": encoder.weights, "sha256": encoder.hash, "renderer": encoder.renderer},
@@ -137,10 +136,6 @@ def assess(weights: str, world: World, options: AssessOptions, progress: Callabl
         },
         "confusion": _confusion(fitting, scoring).tolist(),
     }
-
-
-def _sampler(world: World, scenes: Sequence[str], options: AssessOptions, shift: int) -> ViewSampler:
-    return ViewSampler(world, scenes, AT_ONCE, options.image_size, options.objects, options.seed + shift)
 
 
 def _look(
@@ -165,8 +160,10 @@ def _look(
         holding = np.flatnonzero(views.held != NOTHING)
         clear[holding, views.held[holding]] = False
         pictures, categories = np.nonzero(clear)
-        things.append(cells[pictures, pixels.argmax(1)[pictures, categories]])
-        thing_categories.append(categories)
+        where = pixels.argmax(1)[pictures, categories]
+        alone = pixels[pictures, where, categories] > ALONE * pixels.sum(2)[pictures, where]
+        things.append(cells[pictures[alone], where[alone]])
+        thing_categories.append(categories[alone])
         for name in LABELS:
             labels[name].append(getattr(views, name))
         progress((done + 1) * AT_ONCE)

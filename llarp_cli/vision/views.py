@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ VISIBLE_PIXELS = 12
 CELL_PIXELS = 8
 """A category with so many pixels in a cell is there."""
 
+NEARER = 450
+"""Millimetres by which the robot stands nearer, at most, where there is no room for the usual standing pose."""
+
 NOTHING_ASKED = Task(family="none", slots={}, instruction="", wording="", required=(), goal={})
 
 
@@ -39,7 +42,8 @@ class Views:
             the robot stands before none.
         faced_largest: int32 [N, 33], as `largest`, of `faced`.
         held: int64 [N], the held category, 33 for none.
-        stands_at: float32 [N, 16], 1 for each navigation target whose standing pose the robot is in.
+        stands_at: float32 [N, 16], 1 for each navigation target whose standing pose the robot is in, or straight
+            ahead of.
         cell_pixels: int64 [N, G, G, 33], pixels of the category in each of the cells of 16 pixels.
         opened: float32 [N, 5], 1 open, 0 closed, -1 where the joint is not at hand.
     """
@@ -71,6 +75,8 @@ class ViewSampler:
         image_size: side, pixels.
         objects: in each home.
         seed: same seed, same pictures.
+        nearer: share of rearrangements after which the robot does not begin at a starting place but somewhere
+            between a standing pose and what it faces. Few procedural homes are as cramped as some released ones are.
         rounds_per_home: rounds before a home is rearranged.
     """
 
@@ -82,6 +88,7 @@ class ViewSampler:
         image_size: int,
         objects: int,
         seed: int,
+        nearer: float = 0.0,
         rounds_per_home: int = 16,
     ):
         self._world = world
@@ -89,10 +96,12 @@ class ViewSampler:
         self._image_size = image_size
         self._objects = objects
         self._seed = seed
+        self._nearer = nearer
         self._rounds_per_home = rounds_per_home
         self._simulator: Simulator = world.simulator(homes, objects)
         self._facts = Facts(self._simulator)
         self._stands = np.zeros((homes, len(TARGETS), 3))
+        self._advanced = np.zeros(homes)  # metres ahead of a standing pose
         self._random = np.random.default_rng(seed)
         self._round = 0
         self._arranged = 0
@@ -112,7 +121,16 @@ class ViewSampler:
         draws = Draws("views", self._seed, self._arranged)
         self._arranged += 1
         scene = self._world.scene(self._scenes[draws.below(len(self._scenes))])
-        self._simulator.reset(home, arrange(NOTHING_ASKED, scene, self._world.sizes, self._objects, draws))
+        arrangement = arrange(NOTHING_ASKED, scene, self._world.sizes, self._objects, draws)
+        self._advanced[home] = 0
+        if draws.below(100) < 100 * self._nearer:
+            x, z, heading = scene.stands[draws.below(len(TARGETS))].tolist()
+            ahead = draws.below(NEARER)
+            self._advanced[home] = ahead / 1000
+            angle = np.deg2rad(heading / 1000)
+            robot = (x + round(ahead * np.cos(angle)), z + round(ahead * np.sin(angle)), heading)
+            arrangement = replace(arrangement, robot=robot)
+        self._simulator.reset(home, arrangement)
         self._stands[home] = scene.stands * (1e-3, 1e-3, np.deg2rad(1e-3))
 
     def _change_something(self, homes: NDArray[np.intp]) -> None:
@@ -128,6 +146,7 @@ class ViewSampler:
         grasping = homes[~holding & (chance < 0.5)]
         present = (simulator.categories[grasping] >= 0).sum(1)
         simulator.grasp(grasping, (random.random(len(grasping)) * present).astype(np.intp))
+        self._advanced[homes] = 0
         simulator.go_to(homes, random.integers(len(TARGETS), size=len(homes)))
         moved = homes[random.random(len(homes)) < 0.2]
         joints = random.integers(len(OPEN_JOINT), size=len(moved))
@@ -139,7 +158,10 @@ class ViewSampler:
         everywhere = np.arange(simulator.homes)
         rgb = simulator.render(self._image_size).copy()
         facts.refresh(everywhere, everywhere)
-        off = self._stands - simulator.robot[:, None]
+        stood = simulator.robot.copy()
+        stood[:, 0] -= self._advanced * np.cos(stood[:, 2])
+        stood[:, 1] -= self._advanced * np.sin(stood[:, 2])
+        off = self._stands - stood[:, None]
         turned = np.abs((off[..., 2] + np.pi) % (2 * np.pi) - np.pi)
         stands_at = (np.hypot(off[..., 0], off[..., 1]) < 0.1) & (turned < np.deg2rad(3))
         faced = stands_at[:, len(JOINTS) :]
