@@ -28,7 +28,7 @@ from llarp_cli.rearrangement.simulator import Simulator
 from llarp_cli.rearrangement.skills import SKILL_INDEX
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, JOINTS, RECEPTACLES, SURFACES, TARGETS
 
-MAX_STATES = 100_000
+MAX_STATES = 40_000
 """Search gives up after looking at so many."""
 
 NEVER = 1_000
