@@ -45,6 +45,7 @@ class BackboneOptions(Section):
         dtype: of weights and activations; "auto" is float32 on CPU and bfloat16 on GPU.
         quantization: through bitsandbytes; some plugins set it themselves.
         prefix_cache_mb: bound of the memory for instruction prefixes.
+        device_map: "auto" spreads a model that one GPU cannot hold over all of them, the main memory and the disk.
     """
 
     name: str = "minilm"
@@ -53,6 +54,7 @@ class BackboneOptions(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none", "8bit", "4bit"] | None = None
     prefix_cache_mb: Positive = 512
+    device_map: Literal["auto"] | None = None
 
 
 class VisionOptions(Section):

@@ -162,9 +162,8 @@ def test_roberta_positions_start_behind_the_padding_token():
     [
         ({"model_type": "falcon", "alibi": True}, "biased by distance"),
         ({"model_type": "gptj", "rotary_dim": 4}, "does not use transformers' attention interface"),
-        ({"model_type": "gemma4_text", "head_dim": 8}, "keys and values differ in size"),
+        ({"model_type": "gemma4_text", "vocab_size_per_layer_input": 512}, "keys and values differ in size"),
         ({"model_type": "bloom"}, "no number of positions"),
-        ({"model_type": "falcon_h1", "num_key_value_heads": 2}, "differ from the stock model's"),
         (
             {"model_type": "lfm2", "num_key_value_heads": 2, "layer_types": ["conv", "full_attention"]},
             "differ from the stock model's",

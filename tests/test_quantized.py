@@ -83,6 +83,13 @@ def test_repacking_without_autograd_stays_off_on_cpus_that_offer_it(folder, tmp_
         assert not any(linear.support_avx512bf16_for_cpu for linear in linears)
 
 
+def test_norms_and_embeddings_keep_full_precision_and_are_frozen_with_the_rest(quantized):
+    whole = {name: tensor for name, tensor in quantized.model.named_parameters() if tensor.is_floating_point()}
+    assert {name.split(".")[-2] for name in whole} >= {"embed_tokens", "norm", "input_layernorm"}
+    assert all(tensor.dtype == torch.float32 for tensor in whole.values())
+    assert not any(tensor.requires_grad for tensor in quantized.model.parameters())
+
+
 def test_training_leaves_the_weights_as_they_were(quantized):
     before = quantized.identity.hash
     tokens = observations(quantized, LENGTHS).requires_grad_()

@@ -21,6 +21,12 @@ from transformers import AttentionInterface
 PACKED = "llarp_packed"
 
 
+def flat_index(row: np.ndarray, heads: int, size: int, slot: np.ndarray, device: torch.device) -> Tensor:
+    """int64 [S·heads]: where all heads of S places (row, slot) lie in [rows, heads, size] flattened."""
+    index = (row[:, None] * heads + np.arange(heads)) * size + slot[:, None]
+    return torch.from_numpy(index.reshape(-1)).to(device)
+
+
 class Layout:
     """Where each of S packed tokens lies, for all layers of one call.
 
@@ -36,7 +42,6 @@ class Layout:
         self,
         starts: Sequence[int],
         lengths: Sequence[int],
-        device: torch.device,
         *,
         causal: bool = True,
         width: int | None = None,
@@ -47,18 +52,18 @@ class Layout:
         self.sequences = len(counts)
         self.queries = queries or int(counts.max())
         self.width = width or int((first + counts).max())
-        self.device = device
         self.row = np.repeat(np.arange(self.sequences), counts)
         self.step = np.arange(len(self.row)) - np.repeat(np.cumsum(counts) - counts, counts)
         self.slot = first[self.row] + self.step
         self.full = bool((counts == self.queries).all())
         self._first, self._ends, self._causal = first, first + counts, causal
-        self._masks: dict[int | None, Tensor] = {}
-        self._indices: dict[tuple[str, int], Tensor] = {}
+        # A model may be spread over devices: each has masks and indices of its own.
+        self._masks: dict[tuple[int | None, torch.device], Tensor] = {}
+        self._indices: dict[tuple[str, int, torch.device], Tensor] = {}
 
-    def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
+    def mask(self, window: int | None, dtype: torch.dtype, device: torch.device) -> Tensor:
         """What is added to the scores [E, key heads, group, T, W], of shape [E, 1, 1, T, W]."""
-        if window not in self._masks:
+        if (window, device) not in self._masks:
             # Padded queries repeat the last real one, so that no row is masked everywhere.
             query = np.minimum(self._first[:, None] + np.arange(self.queries), self._ends[:, None] - 1)[:, :, None]
             key = np.arange(self.width)
@@ -70,22 +75,21 @@ class Layout:
             if window is not None:
                 seen = seen & (key > query - window)
             mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), torch.finfo(dtype).min)
-            self._masks[window] = mask[:, None, None].to(self.device)
-        return self._masks[window]
+            self._masks[window, device] = mask[:, None, None].to(device)
+        return self._masks[window, device]
 
-    def _index(self, kind: str, heads: int, row: np.ndarray, size: int, slot: np.ndarray) -> Tensor:
-        if (kind, heads) not in self._indices:
-            flat = (row[:, None] * heads + np.arange(heads)) * size + slot[:, None]
-            self._indices[kind, heads] = torch.from_numpy(flat.reshape(-1)).to(self.device)
-        return self._indices[kind, heads]
-
-    def query_index(self, heads: int) -> Tensor:
+    def query_index(self, heads: int, device: torch.device) -> Tensor:
         """int64 [S·heads]: where each token's heads lie in [E, heads, T] flattened."""
-        return self._index("query", heads, self.row, self.queries, self.step)
+        if ("query", heads, device) not in self._indices:
+            index = flat_index(self.row, heads, self.queries, self.step, device)
+            self._indices["query", heads, device] = index
+        return self._indices["query", heads, device]
 
-    def key_index(self, heads: int) -> Tensor:
+    def key_index(self, heads: int, device: torch.device) -> Tensor:
         """int64 [S·heads]: where each token's heads lie in [E, heads, W] flattened."""
-        return self._index("key", heads, self.row, self.width, self.slot)
+        if ("key", heads, device) not in self._indices:
+            self._indices["key", heads, device] = flat_index(self.row, heads, self.width, self.slot, device)
+        return self._indices["key", heads, device]
 
     def pad(self, x: Tensor) -> Tensor:
         """[S, heads, D] → [E, heads, T, D]."""
@@ -93,7 +97,7 @@ class Layout:
         if self.full:
             return x.reshape(self.sequences, self.queries, heads, size).transpose(1, 2)
         padded = x.new_zeros(self.sequences * heads * self.queries, size)
-        padded = padded.index_copy(0, self.query_index(heads), x.reshape(-1, size))
+        padded = padded.index_copy(0, self.query_index(heads, x.device), x.reshape(-1, size))
         return padded.view(self.sequences, heads, self.queries, size)
 
     def unpad(self, x: Tensor) -> Tensor:
@@ -101,7 +105,7 @@ class Layout:
         _, heads, _, size = x.shape
         if self.full:
             return x.transpose(1, 2).reshape(-1, heads, size)
-        return x.reshape(-1, size).index_select(0, self.query_index(heads)).view(-1, heads, size)
+        return x.reshape(-1, size).index_select(0, self.query_index(heads, x.device)).view(-1, heads, size)
 
 
 class Pass:
@@ -204,7 +208,7 @@ def packed_attention(
     out = []
     for part, (layout, q, k, v) in enumerate(zip(packed.layouts, *parts, strict=True)):
         keys, values = packed.join(layer, part, k, v)
-        mask = layout.mask(sliding_window, query.dtype)
+        mask = layout.mask(sliding_window, query.dtype, query.device)
         out.append(layout.unpad(attend(layout.pad(q), keys, values, mask, scaling, softcap, s_aux)))
     return torch.cat(out)[None, ..., :value_size], None
 

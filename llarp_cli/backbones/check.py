@@ -16,6 +16,7 @@ from torch import Tensor
 from llarp_cli.backbones.attention import PACKED
 from llarp_cli.backbones.frozen import FrozenBackbone
 from llarp_cli.backbones.prefixes import ForwardPass
+from llarp_cli.backbones.sizing import first_line
 from llarp_cli.errors import UsageProblem
 
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 5e-2, torch.bfloat16: 1e-1}
@@ -95,13 +96,12 @@ def refuse_unless_exact(backbone: FrozenBackbone, config: Any) -> None:
     tokens = tokens.to(backbone.device)
     try:
         prefixes = backbone.encode(INSTRUCTIONS)
-        packed = ForwardPass(lengths, prefixes, backbone.device)
+        packed = ForwardPass(lengths, prefixes)
         hidden = backbone.run(packed, tokens[packed.order])
         parts = zip(ids, tokens.split(lengths), strict=True)
         stock = torch.cat([stock_hidden(backbone, text, part) for text, part in parts])[packed.order]
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [repr(error)])[0]
-        raise UsageProblem(refusal + f"its attention cannot be packed ({reason})", hint) from error
+        raise UsageProblem(refusal + f"its attention cannot be packed ({first_line(error)})", hint) from error
     if hidden.shape != tokens.shape:
         widths = f"its embeddings have {tokens.shape[1]} numbers, its hidden states {hidden.shape[1]}"
         raise UsageProblem(refusal + widths, hint)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
+from accelerate.utils import align_module_device
 from torch import Tensor, nn
 
 from llarp_cli.backbones.attention import PACKED, Layout, Pass
@@ -37,7 +38,13 @@ class Tokenizer(Protocol):
 def hash_weights(model: nn.Module) -> str:
     """SHA-256 over the names, types, shapes and bytes of everything the model stores, in order of name."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, held in sorted(model.state_dict().items()):
+        tensor = held
+        if held.is_meta:  # it is on the disk, or waits in main memory
+            owner, _, own_name = name.rpartition(".")
+            module = model.get_submodule(owner)
+            with align_module_device(module, "cpu"):
+                tensor = module.state_dict()[own_name].clone()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         flat = tensor.detach().reshape(-1).contiguous().view(torch.uint8)
         for part in flat.split(64 << 20):
@@ -45,11 +52,11 @@ def hash_weights(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def embedding_scale(model: nn.Module) -> float:
+def embedding_scale(model: nn.Module, device: torch.device) -> float:
     """Standard deviation of the word embeddings as the model uses them (some scale what they look up)."""
     embedding = model.get_input_embeddings()
     count, total, squares = 0, 0.0, 0.0
-    for ids in torch.arange(embedding.num_embeddings, device=embedding.weight.device).split(8192):
+    for ids in torch.arange(embedding.num_embeddings, device=device).split(8192):
         values = embedding(ids).double()
         count += values.numel()
         total += values.sum().item()
@@ -64,6 +71,7 @@ class FrozenBackbone:
     Args:
         model: an `AutoModel` (no head) whose attention is to be ours.
         tokenizer: of its instructions.
+        device: where tokens come from and go to, whatever devices the model is on.
         name, weights, revision: for the identity.
         context_length: tokens that fit.
         prefix_cache_mb: bound of the memory for prefixes, MiB.
@@ -75,6 +83,7 @@ class FrozenBackbone:
         self,
         model: Any,
         tokenizer: Tokenizer,
+        device: torch.device,
         *,
         name: str,
         weights: str,
@@ -92,13 +101,13 @@ class FrozenBackbone:
         self._prefixes = PrefixStore(prefix_cache_mb << 20)
         embedding = model.get_input_embeddings()
         self.hidden_size: int = embedding.weight.shape[1]
-        self.device: torch.device = embedding.weight.device
+        self.device = torch.zeros(0, device=device).device  # "cuda" has a number
         self.dtype: torch.dtype = embedding.weight.dtype
         self.context_length = context_length
         self.vocabulary_size = tokenizer.size
         self.parameters: int = model.num_parameters()
         with torch.no_grad():
-            self.token_scale = embedding_scale(model)
+            self.token_scale = embedding_scale(model, self.device)
         self.identity = BackboneIdentity(name, weights, revision, self.weights_hash())
 
     def weights_hash(self) -> str:
@@ -145,9 +154,7 @@ class FrozenBackbone:
         wanted = len(texts)
         texts = texts + [texts[0]] * max(0, -(-(BUCKET - sum(map(len, texts))) // len(texts[0])))
         lengths = [len(ids) for ids in texts]
-        layout = Layout(
-            [0] * len(texts), lengths, self.device, causal=self.prefix_is_causal, width=width, queries=width
-        )
+        layout = Layout([0] * len(texts), lengths, causal=self.prefix_is_causal, width=width, queries=width)
         encoded = EncodePass(layout)
         ids = torch.tensor([token for text in texts for token in text], device=self.device)[None]
         self.run(encoded, input_ids=ids)
@@ -158,7 +165,7 @@ class FrozenBackbone:
             return tokens.to(self.dtype)
         starts = [prefix.length for prefix in prefixes]
         self._check_context(np.add(starts, lengths))
-        packed = ForwardPass(lengths, prefixes, self.device)
+        packed = ForwardPass(lengths, prefixes)
         order = torch.from_numpy(packed.order).to(self.device)
         hidden = self.run(packed, tokens.index_select(0, order))
         return hidden.index_select(0, order.argsort())
@@ -176,7 +183,7 @@ class FrozenBackbone:
         self._check_context(ends)
         if (ends - cache.prefix_lengths[named]).max() > cache.capacity:
             raise ValueError(f"a row of more tokens than the cache's capacity of {cache.capacity}")
-        hidden = self.run(ExtendPass(Layout(starts, lengths, self.device), cache, named), tokens)
+        hidden = self.run(ExtendPass(Layout(starts, lengths), cache, named), tokens)
         cache.lengths[named] = ends
         return hidden
 

@@ -68,7 +68,8 @@ class EncodePass(Pass):
     def join(self, layer: int, part: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         if key.shape != value.shape or (self._kept and key.shape != self._kept[0].shape[1:]):
             raise RuntimeError("its layers' keys and values differ in size")
-        self._kept.append(torch.stack((key, value)))
+        kept = torch.stack((key, value))
+        self._kept.append(kept.to(self._kept[0].device) if self._kept else kept)
         return self.layouts[part].pad(key), self.layouts[part].pad(value)
 
     def prefixes(self, lengths: Sequence[int]) -> list[InstructionPrefix]:
@@ -83,11 +84,11 @@ class ForwardPass(Pass):
     places in the packed tokens of all episodes.
     """
 
-    def __init__(self, lengths: Sequence[int], prefixes: Sequence[InstructionPrefix], device: torch.device):
+    def __init__(self, lengths: Sequence[int], prefixes: Sequence[InstructionPrefix]):
         counts = np.asarray(lengths)
         ends = np.cumsum(counts)
         groups = _similar(counts)
-        super().__init__([Layout([prefixes[e].length for e in group], counts[group], device) for group in groups])
+        super().__init__([Layout([prefixes[e].length for e in group], counts[group]) for group in groups])
         self.order = np.concatenate([np.arange(ends[e] - counts[e], ends[e]) for group in groups for e in group])
         self._bases = [self._base([prefixes[e] for e in group], part) for part, group in enumerate(groups)]
 
@@ -105,7 +106,8 @@ class ForwardPass(Pass):
 
     def _behind(self, base: Tensor, new: Tensor, part: int) -> Tensor:
         heads, size = new.shape[1:]
-        index = self.layouts[part].key_index(heads)
+        index = self.layouts[part].key_index(heads, new.device)
+        base = base.to(new.device)
         return base.view(-1, size).index_copy(0, index, new.reshape(-1, size)).view(base.shape)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llarp_cli.backbones.attention import Layout, Pass
+from llarp_cli.backbones.attention import Layout, Pass, flat_index
 from llarp_cli.backbones.prefixes import InstructionPrefix
 
 SPARE_PREFIX = 32
@@ -60,11 +60,10 @@ class ExtendPass(Pass):
         super().__init__([layout])
         self._store = cache.keys_values
         _, _, held, heads, slots, _ = self._store.shape
-        written = (rows[layout.row][:, None] * heads + np.arange(heads)) * slots + layout.slot[:, None]
-        self._written = torch.from_numpy(written.reshape(-1)).to(layout.device)
+        self._written = flat_index(rows[layout.row], heads, slots, layout.slot, self._store.device)
         # All rows in order, the common case, are read where they lie; some rows are copied out.
         in_order = len(rows) == held and bool((rows == np.arange(held)).all())
-        self._rows = None if in_order else torch.from_numpy(rows).to(layout.device)
+        self._rows = None if in_order else torch.from_numpy(rows).to(self._store.device)
 
     def join(self, layer: int, part: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         keys, values = self._store[layer]
@@ -72,6 +71,6 @@ class ExtendPass(Pass):
 
     def _extended(self, store: Tensor, new: Tensor) -> Tensor:
         size = new.shape[2]
-        store.view(-1, size).index_copy_(0, self._written, new.reshape(-1, size))
+        store.view(-1, size).index_copy_(0, self._written, new.reshape(-1, size).to(store.device))
         within = store[:, :, : self.layouts[0].width]
-        return within if self._rows is None else within.index_select(0, self._rows)
+        return (within if self._rows is None else within.index_select(0, self._rows)).to(new.device)

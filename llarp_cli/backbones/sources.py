@@ -12,6 +12,7 @@ from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
 from llarp_cli.backbones.plugin import CarriedWeights, TransformersPlugin
+from llarp_cli.backbones.sizing import first_line
 from llarp_cli.config import BackboneOptions
 from llarp_cli.errors import UsageProblem
 
@@ -128,6 +129,6 @@ def _hub_source(named: str, options: BackboneOptions, plugin: TransformersPlugin
 
 def unreadable(options: BackboneOptions, source: Source, error: Exception, plugin: TransformersPlugin) -> UsageProblem:
     """The problem of files that are there but cannot be read as a model."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     hint = (LOG_IN if "gated" in reason else "") + weights_hint(plugin)
     return UsageProblem(f"cannot load backbone '{options.name}' from '{source.name}': {reason}", hint)

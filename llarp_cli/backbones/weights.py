@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoTokenizer
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -20,9 +17,10 @@ from transformers.utils import logging
 from llarp_cli.backbones.check import refuse_unless_exact
 from llarp_cli.backbones.decoder import DecoderBackbone
 from llarp_cli.backbones.frozen import FrozenBackbone, Tokenizer
+from llarp_cli.backbones.models import ModelMaker
 from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.backbones.prefix_lm import PrefixLMBackbone
-from llarp_cli.backbones.sources import RANDOM, Source, find_source, unreadable, weights_hint
+from llarp_cli.backbones.sources import RANDOM, Source, find_source, unreadable
 from llarp_cli.backbones.tokenizers import PretrainedTokenizer, WordTokenizer
 from llarp_cli.config import BackboneOptions
 from llarp_cli.errors import UsageProblem
@@ -35,35 +33,32 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
     """Find, load, freeze and check what the plugin and the options name.
 
     Raises:
-        UsageProblem: weights cannot be had, or the architecture cannot be used exactly.
+        UsageProblem: weights cannot be had, do not fit, or the architecture cannot be used exactly.
     """
     device = torch.device(device)
-    dtype = _dtype(options.dtype, device)
-    quantization = options.quantization or plugin.quantization
-    quantized = _quantization(quantization, dtype, options.name)
     random = options.weights == RANDOM or (options.weights is None and plugin.weights is None)
     with _quiet():
         source = find_source(plugin, options, random)
         config = _config(plugin, options, source)
         kind = _kind(config, options.name)
-        if random:
-            model = _random_model(config, dtype, device, plugin.seed, quantized)
-        else:
-            model = _pretrained_model(config, source, options, dtype, device, quantized, plugin)
-        tokenizer = _tokenizer(source, options, config, plugin)
-        first = config.pad_token_id + 1 if config.model_type in BESIDE_PADDING else 0
+        maker = ModelMaker(plugin, options, source, config, device)
+        context_length = _context_length(maker.text, options.name)
+        model = maker.random(plugin.seed) if random else maker.pretrained()
+        tokenizer = _tokenizer(source, options, maker.text, plugin)
+        first = maker.text.pad_token_id + 1 if maker.text.model_type in BESIDE_PADDING else 0
         backbone = kind(
             model,
             tokenizer,
+            device,
             name=options.name,
             weights=RANDOM if random else source.name,
             revision=None if random else source.revision,
-            context_length=_context_length(config, options.name) - first,
+            context_length=context_length - first,
             prefix_cache_mb=options.prefix_cache_mb,
             first_position=first,
         )
         _differentiate_exactly(model, device)
-        refuse_unless_exact(backbone, config)
+        refuse_unless_exact(backbone, maker.text)
     return backbone
 
 
@@ -78,25 +73,6 @@ def _quiet() -> Iterator[None]:
     finally:
         logging.set_verbosity(verbosity)
         logging.enable_progress_bar()
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
-
-
-def _quantization(kind: str, dtype: torch.dtype, name: str) -> BitsAndBytesConfig | None:
-    if kind == "none":
-        return None
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise UsageProblem(
-            f"backbone '{name}' in {kind} needs the package 'bitsandbytes'", "pip install 'llarp[quantized]'"
-        )
-    if kind == "8bit":
-        # A threshold above 0 makes a row's result depend on the rows beside it.
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
 def _differentiate_exactly(model: torch.nn.Module, device: torch.device) -> None:
@@ -118,21 +94,22 @@ def _config(plugin: TransformersPlugin, options: BackboneOptions, source: Source
         return AutoConfig.for_model(**plugin.architecture)
     try:
         return AutoConfig.from_pretrained(**source.arguments)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # transformers' own checks of a config raise many kinds
         raise unreadable(options, source, error, plugin) from error
 
 
 def _kind(config: Any, name: str) -> type[FrozenBackbone]:
-    """Which of the two uses an architecture is for."""
+    """Which of the two uses an architecture is for; of a model with several parts, its language model's."""
     refused = UsageProblem(
         f"backbone '{name}' is a '{config.model_type}' model: neither a decoder LM nor a BERT-like encoder",
         "choose a text-only decoder (LLaMA, Mistral, Qwen, GPT-2, ...) or encoder (BERT, RoBERTa, ...)",
     )
     if config.is_encoder_decoder:
         raise refused
-    if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+    model_type = config.get_text_config(decoder=True).model_type
+    if model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         return PrefixLMBackbone
-    if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return DecoderBackbone
     raise refused
 
@@ -153,65 +130,6 @@ def _context_length(config: Any, name: str) -> int:
             "choose another one",
         )
     return min(known)
-
-
-def _model_arguments(config: Any) -> dict[str, Any]:
-    """Leave out the pooler of an encoder that has one: it is not used, and many checkpoints lack it."""
-    parameters = inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
-    return {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
-
-
-def _random_model(
-    config: Any, dtype: torch.dtype, device: torch.device, seed: int, quantized: BitsAndBytesConfig | None
-) -> torch.nn.Module:
-    """The architecture at full size, weights drawn on the CPU so that a seed means the same everywhere."""
-    arguments = _model_arguments(config)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = AutoModel.from_config(config, dtype=dtype, attn_implementation="eager", **arguments)
-    if quantized is None:
-        return model.to(device)
-    return type(model).from_pretrained(
-        None,
-        config=config,
-        state_dict=model.state_dict(),
-        quantization_config=quantized,
-        dtype=dtype,
-        device_map={"": device},
-        attn_implementation="eager",
-        **arguments,
-    )
-
-
-def _pretrained_model(
-    config: Any,
-    source: Source,
-    options: BackboneOptions,
-    dtype: torch.dtype,
-    device: torch.device,
-    quantized: BitsAndBytesConfig | None,
-    plugin: TransformersPlugin,
-) -> torch.nn.Module:
-    try:
-        model, report = AutoModel.from_pretrained(
-            **source.arguments,
-            config=config,
-            dtype=dtype,
-            device_map={"": device},
-            attn_implementation="eager",
-            quantization_config=quantized,
-            output_loading_info=True,
-            **_model_arguments(config),
-        )
-    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError, ImportError) as error:
-        raise unreadable(options, source, error, plugin) from error
-    if report["missing_keys"]:
-        raise UsageProblem(
-            f"'{source.name}' lacks {len(report['missing_keys'])} weights of a '{config.model_type}' model, "
-            f"e.g. '{sorted(report['missing_keys'])[0]}'",
-            weights_hint(plugin),
-        )
-    return model
 
 
 def _tokenizer(source: Source, options: BackboneOptions, config: Any, plugin: TransformersPlugin) -> Tokenizer:
