@@ -77,6 +77,7 @@ COLOUR_WORDS = {
     "brown": ((10, 40), (0.3, 1), (0.2, 0.6)),
     "black": ((0, 360), (0, 0.35), (0, 0.2)),
     "white": ((0, 360), (0, 0.15), (0.85, 1)),
+    "grey": ((0, 360), (0, 0.25), (0.25, 0.65)),
     "silver": ((0, 360), (0, 0.2), (0.6, 0.95)),
     "brass": ((30, 50), (0.5, 1), (0.6, 1)),
 }
@@ -177,9 +178,12 @@ def test_no_two_sentences_are_alike():
 
 @pytest.mark.parametrize("family", TRAINED)
 def test_held_out_sentences_share_neither_verb_nor_run_of_five_words(family):
-    trained = [(wording, spelled) for wording in TRAIN[family] for spelled in spellings(wording.sentence)]
+    def counted_as_one(sentence):  # any slot is like any other
+        return [["slot" if word.endswith("slot") else word for word in spelled] for spelled in spellings(sentence)]
+
+    trained = [(wording, spelled) for wording in TRAIN[family] for spelled in counted_as_one(wording.sentence)]
     for held_out in HELD_OUT[family]:
-        for spelled in spellings(held_out.sentence):
+        for spelled in counted_as_one(held_out.sentence):
             for wording, known in trained:
                 assert not runs(spelled, 5) & runs(known, 5), (held_out.sentence, wording.sentence)
                 for verb, sentence in ((held_out.verb, known), (wording.verb, spelled)):

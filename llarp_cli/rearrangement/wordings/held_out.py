@@ -55,15 +55,15 @@ REPHRASED: dict[str, tuple[Wording, ...]] = {
         ),
         (
             "deliver",
-            "From the {source2}, deliver the {object2} to the {source1}; from there, deliver the {object1} to the "
-            "{source2}.",
+            "Deliver the {object1} that the {source1} holds to the {source2}, whose {object2} you deliver the other "
+            "way.",
         ),
         (
             "end up",
             "The {source2} must end up with {a object1}, which the {source1} has now, and the {source1} with "
             "{a object2} in return.",
         ),
-        ("reverse", "Reverse the roles: the {source1} gets the {object2}, and the {source2} gets the {object1}."),
+        ("reverse", "Reverse the roles: the {source1} gets the {object2}, while the {source2} gets the {object1}."),
     ),
     "open_fridge": with_verbs(
         ("swing", "Swing the fridge door wide."),

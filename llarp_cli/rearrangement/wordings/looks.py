@@ -108,7 +108,7 @@ LOOKS: dict[str, tuple[str, ...]] = {
         "kitchen tool that is thin at one end and a wide, flat square at the other",
         "paddle-shaped kitchen tool",
         "kitchen tool with a broad, slotted end",
-        "wide, flat kitchen tool with slots in it and a long black handle",
+        "wide, flat kitchen tool with slots in it and a long grey handle",
     ),
     "knife": (
         "piece of cutlery with a blade",
@@ -167,12 +167,12 @@ LOOKS: dict[str, tuple[str, ...]] = {
         "studded plastic toy in two colours",
     ),
     "clamp": (
-        "black tool with orange ends",
+        "grey tool with orange ends",
         "tool in the shape of an X",
-        "black gripping tool with orange tips",
-        "black tool made of two crossed bars",
+        "grey gripping tool with orange tips",
+        "grey tool made of two crossed bars",
         "gripping tool with orange jaws",
-        "cross-shaped tool in black and orange",
+        "cross-shaped tool in grey and orange",
     ),
 }
 """Category → descriptions, without article."""
