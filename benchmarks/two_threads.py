@@ -19,7 +19,9 @@ from llarp_cli.home.bench import make_scenes
 from llarp_cli.home.camera import focal
 from llarp_cli.home.rasteriser import Rasteriser, set_threads
 
-ROUNDS = 60
+ROUNDS = 12
+HOMES = 128
+"""Drawn in one call; with 20 the call is over soon after the second thread has woken."""
 
 
 @njit(nogil=True)
@@ -42,7 +44,7 @@ def main() -> None:
     pool = ThreadPoolExecutor(2)
     turns = 2_000_000
     arithmetic(1)
-    scenes = make_scenes("35 objects", 20)
+    scenes = make_scenes("35 objects", HOMES)
     cameras = list(scenes.cameras())
     works: dict[str, Callable[[int], object]] = {
         "arithmetic": lambda threads: list(pool.map(arithmetic, [2 * turns // threads] * threads))
