@@ -24,13 +24,19 @@ class OutputFile(click.Path):
         flag = param.opts[0] if param else ""
         if not path.name.lower().endswith(self.suffixes):
             raise UsageProblem(f"{flag} '{path}' does not end in {self.suffixes[0]}", f"write {path}{self.suffixes[0]}")
+        try:
+            self._check(path, flag)
+        except OSError as error:  # a name too long, say
+            raise UsageProblem(f"{flag} '{path.name[:60]}': {error.strerror}", "choose another name") from None
+        return path
+
+    def _check(self, path: Path, flag: str) -> None:
         if path.is_dir():
             raise UsageProblem(f"{flag} '{path}' is a directory", f"write {flag} {path / ('out' + self.suffixes[0])}")
         if not path.parent.is_dir():
             raise UsageProblem(f"{flag} '{path}': there is no folder '{path.parent}'", f"mkdir -p {path.parent}")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise UsageProblem(f"{flag} '{path}' cannot be written", "choose another place")
-        return path
 
 
 json_option = click.option(

@@ -122,7 +122,7 @@ NEEDS: dict[str, Need] = {
         (
             "Dinner is ready: fish and potatoes. Set what I can serve it on {on target}.",
             "I have made a sandwich and want to put it on something clean; leave that {on target}.",
-            "One more guest is coming for the roast. Bring the crockery that is still missing to the {target}.",
+            "One more guest is coming for the roast. Bring what the slices can be laid on to the {target}.",
             "My slice of pizza is dripping. Please put something flat to eat it from {on target}.",
         ),
     ),
