@@ -173,7 +173,7 @@ def test_without_a_run_there_is_one_clear_line(llarp, verb):
         (["eval", "nowhere"], "no policy at 'nowhere': there is no such directory"),
         (["eval", "planner", "--split", "rephrase"], "unknown split 'rephrase'"),
         (["eval", "planner", "--family", "mov"], "unknown family 'mov'"),
-        (["eval", "planner", "--plot", "x" * 300 + ".png"], "File name too long"),
+        (["eval", "planner", "--plot", "x" * 300 + ".png"], f"--plot '{'x' * 60}': File name too long"),
         (["eval", "planner", "--family", "move", "--all-families"], "--family and --all-families exclude each other"),
         (["eval", "planner", "--json", "out.txt"], "--json 'out.txt' does not end in .json"),
         (["eval", "planner", "--json", "no/out.json"], "--json 'no/out.json': there is no folder 'no'"),
