@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +20,15 @@ from torch.nn import functional
 from llarp_cli.backbones.frozen import hash_weights
 from llarp_cli.config import VisionOptions
 from llarp_cli.errors import UsageProblem
+from llarp_cli.vision.hub import TransformersVision
+from llarp_cli.vision.preparation import Preparation
 
-PICTURES_AT_ONCE = 64
+PICTURES_AT_ONCE_ON_CPU, PICTURES_AT_ONCE = 64, 256
+
 ELSEWHERE = "download it with `hf download` and write vision.weights=FOLDER, or choose another vision.name"
 
-
-@dataclass(frozen=True)
-class Preparation:
-    """What the model expects of a picture.
-
-    Attributes:
-        side: pixels.
-        mean, std: per channel, of values in [0, 1].
-    """
-
-    side: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+RESAMPLING = {0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic"}
+"""Pillow's numbers, which preprocessor files hold → torch's names; torch has no Lanczos."""
 
 
 class HubEncoder:
@@ -46,32 +37,45 @@ class HubEncoder:
     One token is the model's own pooled output, or its class token where the checkpoint has no pooling
     weights; K = n² tokens are its patches averaged over an n × n grid.
 
+    On a GPU the model computes in half precision; its hash is that of the weights as they are stored.
+
     Args:
-        model: in evaluation mode.
+        model: as stored, in float32.
         pooled: whether the model's own pooled output can be used.
         preparation: what it expects of a picture.
         options: of the recipe; pictures of another size than the model's are resized.
         weights: where the weights came from.
+        device: where it goes; None leaves it where it is.
 
     Raises:
-        UsageProblem: K is not a square, or larger than the model's grid of patches.
+        UsageProblem: K is not a square, or larger than the model's grid of patches; or it takes no such pictures.
     """
 
     renderer = None
     trained = None
 
-    def __init__(self, model: nn.Module, pooled: bool, preparation: Preparation, options: VisionOptions, weights: str):
-        self._model = model.eval().requires_grad_(False)
-        self._device = next(model.parameters()).device
-        self._pooled = pooled
-        self._side = preparation.side
-        self._mean = torch.tensor(preparation.mean, device=self._device)[:, None, None]
-        self._std = torch.tensor(preparation.std, device=self._device)[:, None, None]
+    def __init__(
+        self,
+        model: nn.Module,
+        pooled: bool,
+        preparation: Preparation,
+        options: VisionOptions,
+        weights: str,
+        device: Any = None,
+    ):
         self.name = options.name
         self.weights = weights
         self.hash = hash_weights(model)
         self.image_size = options.image_size
         self.tokens = options.tokens
+        self._model = model.eval().requires_grad_(False).to(device)
+        self._device = next(model.parameters()).device
+        if self._device.type == "cuda":
+            self._model.to(torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+        self._pooled = pooled
+        self._preparation = preparation
+        self._mean = torch.tensor(preparation.mean, device=self._device)[:, None, None]
+        self._std = torch.tensor(preparation.std, device=self._device)[:, None, None]
         grid = math.isqrt(options.tokens)
         if grid * grid != options.tokens:
             raise UsageProblem(
@@ -79,15 +83,22 @@ class HubEncoder:
                 "write vision.tokens=1, 4, 9 or 16",
             )
         blank = np.zeros((1, self.image_size, self.image_size, 3), np.uint8)
-        self.feature_size = self.perceive(blank).shape[-1]
+        try:
+            self.feature_size = self.perceive(blank).shape[-1]
+        except (RuntimeError, ValueError) as error:
+            side = preparation.side
+            raise UsageProblem(
+                f"vision encoder '{self.name}' takes no pictures of {side} x {side} pixels: {_first_line(error)}",
+                "choose another vision.name",
+            ) from error
 
     @classmethod
-    def load(cls, source: str, options: VisionOptions, device: Any) -> HubEncoder:
-        """From the hub or a folder.
+    def load(cls, plugin: TransformersVision, options: VisionOptions, device: Any) -> HubEncoder:
+        """From the hub or a folder, or random weights.
 
         Args:
-            source: ORG/NAME or a path.
-            options: of the recipe; `weights` in place of the source, or "random".
+            plugin: what it is.
+            options: of the recipe; `weights` in place of the plugin's, or "random".
             device: of the model.
 
         Raises:
@@ -95,28 +106,37 @@ class HubEncoder:
         """
         from transformers import AutoConfig, AutoModel
 
-        place = options.weights if options.weights not in (None, "random") else source
+        random = options.weights == "random"
+        place = plugin.weights if random or options.weights is None else options.weights
         folder = Path(place).expanduser()
         if folder.exists():
             place = str(folder)
         elif place.startswith(("/", ".", "~")):
             raise UsageProblem(f"vision encoder '{options.name}': there is no folder '{place}'", ELSEWHERE)
-        access = {"local_files_only": _out_of_reach(place)}
         # Transformers draws what a checkpoint lacks: the same each time, and not at the caller's expense.
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
-                config = AutoConfig.from_pretrained(place, **access)
-                config = getattr(config, "vision_config", config)  # CLIP and SigLIP come with a text half
-                if options.weights == "random":
+                if random and plugin.architecture:
+                    config, access = AutoConfig.for_model(**plugin.architecture), None
+                else:
+                    access = {"local_files_only": _out_of_reach(place)}
+                    config = AutoConfig.from_pretrained(place, **access)
+                    config = getattr(config, "vision_config", config)  # CLIP and SigLIP come with a text half
+                if random:
                     model, missing = AutoModel.from_config(config), set()
                 else:
-                    model, report = AutoModel.from_pretrained(place, config=config, output_loading_info=True, **access)
+                    model, report = AutoModel.from_pretrained(
+                        place, config=config, dtype=torch.float32, output_loading_info=True, **access
+                    )
                     missing = set(report["missing_keys"])
-                preparation = _preparation(place, access, config, optional=options.weights == "random")
+                stated = plugin.preparation
+                if access is not None:
+                    stated = _preparation(place, access, config, stated, optional=random)
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-                reason = (str(error).strip() or repr(error)).split("\n", 1)[0]
-                raise UsageProblem(f"vision encoder '{options.name}' cannot be loaded: {reason}", ELSEWHERE) from error
+                raise UsageProblem(
+                    f"vision encoder '{options.name}' cannot be loaded: {_first_line(error)}", ELSEWHERE
+                ) from error
         if model.main_input_name != "pixel_values":
             raise UsageProblem(f"'{place}' is a {config.model_type}, which sees no pictures", "choose a vision model")
         unpooled = {key for key in missing if "pooler" in key or key.startswith("head.")}
@@ -126,19 +146,27 @@ class HubEncoder:
             )
         for name in unpooled:  # drawn at random, and not used: keep them out of the hash
             nn.init.zeros_(model.get_parameter(name))
-        return cls(model.to(device), not unpooled, preparation, options, options.weights or source)
+        return cls(model, not unpooled, stated, options, options.weights or plugin.weights, device)
 
     @torch.no_grad()
     def perceive(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Half-precision features [B, K, F] of pictures [B, H, W, 3]."""
-        pictures = torch.as_tensor(rgb).split(PICTURES_AT_ONCE)
+        at_once = PICTURES_AT_ONCE_ON_CPU if self._device.type == "cpu" else PICTURES_AT_ONCE
+        pictures = torch.as_tensor(rgb).split(at_once)
         return torch.cat([self._features(self._prepared(part)).half() for part in pictures])
 
     def _prepared(self, rgb: Tensor) -> Tensor:
+        """The model's input [B, 3, side, side] of pictures uint8 [B, H, W, 3]."""
+        wanted = self._preparation
         pixels = rgb.to(self._device).permute(0, 3, 1, 2).float() / 255
-        if pixels.shape[-1] != self._side:
-            pixels = functional.interpolate(pixels, size=self._side, mode="bilinear", antialias=True)
-        return (pixels - self._mean) / self._std
+        resized = wanted.resized or wanted.side
+        if pixels.shape[-1] != resized:
+            smooth = wanted.interpolation != "nearest-exact"
+            pixels = functional.interpolate(pixels, size=resized, mode=wanted.interpolation, antialias=smooth)
+            pixels = pixels.clamp(0, 1)  # bicubic overshoots, and 8 bits cannot
+        border = (resized - wanted.side) // 2
+        pixels = pixels[..., border : border + wanted.side, border : border + wanted.side]
+        return ((pixels - self._mean) / self._std).to(self._model.dtype)
 
     def _features(self, pixels: Tensor) -> Tensor:
         output = self._model(pixel_values=pixels)
@@ -175,28 +203,52 @@ def _out_of_reach(place: str) -> bool:
     return False
 
 
-def _preparation(place: str, access: dict[str, Any], config: Any, *, optional: bool) -> Preparation:
-    """Size, mean and standard deviation from the model's preprocessor file. Read directly, because
-    transformers' own preprocessors want torchvision."""
+def _preparation(
+    place: str, access: dict[str, Any], config: Any, otherwise: Preparation | None, *, optional: bool
+) -> Preparation:
+    """What the model's preprocessor file says. Read directly, because transformers' own preprocessors want
+    torchvision.
+
+    Args:
+        otherwise: for a model that comes without such a file.
+        optional: the file may be missing all the same.
+    """
     from transformers.image_processing_base import ImageProcessingMixin
 
     try:
         settings, _ = ImageProcessingMixin.get_image_processor_dict(place, **access)
     except OSError:
+        if otherwise is not None:
+            return otherwise
         if not optional:
             raise
         settings = {}
-    size = settings.get("crop_size") if settings.get("do_center_crop", True) else None
-    size = size or settings.get("size") or config.image_size
-    if isinstance(size, dict):
-        size = size.get("height") or size["shortest_edge"]
-    side = size if isinstance(size, int) else size[0]
+    resized = _side(settings.get("size")) or _side(config.image_size)
+    side = resized
+    if settings.get("do_center_crop", "crop_size" in settings):
+        side = _side(settings.get("crop_size")) or resized
+    if not settings.get("do_resize", True) or side > resized:
+        resized = side
+    if not settings.get("do_normalize", True):
+        settings |= {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
     mean, std = settings.get("image_mean", [0.5] * 3), settings.get("image_std", [0.5] * 3)
-    return Preparation(side, tuple(mean), tuple(std))
+    interpolation = RESAMPLING[settings.get("resample", 2)]
+    return Preparation(side, tuple(mean), tuple(std), resized=resized, interpolation=interpolation)
+
+
+def _side(size: Any) -> int | None:
+    """Pixels, of the ways in which files write a size."""
+    if isinstance(size, dict):
+        return size.get("height") or size.get("shortest_edge")
+    return size if size is None or isinstance(size, int) else size[0]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).split("\n", 1)[0]
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' reports on unused text halves and absent torchvision."""
     from transformers.utils import logging
 
