@@ -310,3 +310,21 @@ def test_reset_with_a_seed_gives_the_same_episode():
     assert env.episode_now != fifth
     env.reset(seed=5)
     assert env.episode_now == fifth
+
+
+def test_upcoming_instructions_are_those_of_the_episodes_that_begin_next():
+    environment = RearrangementVectorEnv(WORLD, training(), 4, image_size=SIZE)
+    environment.reset()
+    begun = list(environment.episodes_now)
+    for _ in range(70):
+        environment._source._ahead[11].result()  # made in a thread of its own
+        coming = environment.upcoming(12)
+        assert len(coming) == 12
+        _, _, terminations, truncations, _ = environment.step(np.zeros(4, np.int64))
+        new = [environment.episodes_now[row] for row in np.flatnonzero(terminations | truncations)]
+        assert coming[: len(new)] == [episode.instruction for episode in new]
+        begun += new
+    assert len(begun) > 8
+    listed = EpisodeList(begun)
+    listed()
+    assert listed.upcoming(3) == begun[1:4] and listed() is begun[1]

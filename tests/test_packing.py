@@ -86,3 +86,13 @@ def test_gradient_is_finite_with_very_uneven_lengths():
     tokens = observations(model, [1, 40]).requires_grad_()
     model.forward(tokens, [1, 40], model.encode(TEXTS[:2])).square().sum().backward()
     assert torch.isfinite(tokens.grad).all()
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "bert"])
+def test_an_instruction_reads_alike_to_the_last_bit_whatever_is_read_with_it(model_type):
+    texts = [" ".join(f"w{(7 * i + j) % 90}" for j in range(1 + i % 40)) for i in range(60)]
+    together = backbone(model_type).encode(texts)
+    assert {prefix.length for prefix in together} >= set(range(2, 33))
+    alone = backbone(model_type)
+    for text, prefix in list(zip(texts, together, strict=True))[::7]:
+        assert torch.equal(alone.encode([text])[0].keys_values, prefix.keys_values)

@@ -9,7 +9,7 @@ from toy_learning import LIMIT, ToyEnvironment, ToyPolicy
 
 from llarp_cli.learning.clock import Clock
 from llarp_cli.learning.minibatches import even_groups
-from llarp_cli.learning.rollouts import Collector
+from llarp_cli.learning.rollouts import READ_AHEAD, Collector
 from llarp_cli.policy.contract import Fragments
 
 CPU = torch.device("cpu")
@@ -202,3 +202,26 @@ def test_groups_are_even():
     assert max(sizes) - min(sizes) <= 2
     assert groups != even_groups(lengths, 8, np.random.default_rng(2))
     assert [len(group) for group in even_groups([9, 1, 1], 3, np.random.default_rng(0))] == [1, 1, 1]
+
+
+def test_sentences_of_coming_episodes_are_read_together():
+    class Foretold(ToyEnvironment):
+        """Knows its next sentences: the numbers of episodes."""
+
+        def _begin(self, rows):
+            super()._begin(rows)
+            self.next = self.begun
+
+        def upcoming(self, count):
+            return [f"episode {number}" for number in range(self.next, self.next + count)]
+
+    collecting = collector(environment=Foretold(ROWS))
+    told = []
+    collecting.policy.prepare = told.append
+    for _ in range(6):
+        collecting.collect(8)
+        collecting.rebuild()
+    begun = collecting.environment.begun
+    assert 3 < len(told) <= 1 + begun / READ_AHEAD
+    foretold = [text for texts in told for text in texts if text.startswith("episode")]
+    assert len(set(foretold)) == len(foretold) > begun - ROWS - READ_AHEAD

@@ -70,6 +70,9 @@ class ToyEnvironment:
         self._begin(done)
         return self._observation(), rewards, right, truncations, infos
 
+    def upcoming(self, count):
+        return []
+
     def expert_actions(self):
         return (self.asked + self.shown) % ACTIONS
 
@@ -115,6 +118,9 @@ class ToyPolicy(nn.Module):
 
     def perceive(self, rgb):
         return torch.from_numpy(rgb[:, :, 0, 0].astype(np.float16) / 255)
+
+    def prepare(self, instructions):
+        pass
 
     def initial_state(self, rows):
         return {"memory": torch.zeros(rows, self.core.hidden_size)}

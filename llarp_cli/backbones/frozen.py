@@ -18,13 +18,13 @@ from llarp_cli.backbones.prefixes import EncodePass, ForwardPass, InstructionPre
 from llarp_cli.backbones.rollout_cache import ExtendPass, RowSlotCache
 from llarp_cli.errors import UsageProblem
 
-ENCODED_AT_ONCE_ON_CPU, ENCODED_AT_ONCE = 48, 4096
-"""Instruction tokens per call. A CPU's matrix product rounds each row alike, whatever rows are beside it, from
-16 rows to some 50 (measured with 1, 2 and 4 threads): below and above, it sums in another order. Within these
-bounds a prefix does not depend on what was encoded with it, and a resumed run goes on to the last digit."""
+ENCODED_AT_ONCE_ON_CPU, ENCODED_AT_ONCE = 128, 4096
+"""Instruction tokens per call. A CPU's matrix product of given size rounds each row alike, wherever it is and
+whatever rows are beside it; other sizes may be summed in another order. On a CPU calls are filled up to this
+size, so that a prefix does not depend on what was encoded with it, and a resumed run goes on to the last digit."""
 
-BUCKET = 16
-"""Instructions of 1–16, 17–32, ... tokens are encoded apart, padded to that, and at least so many tokens at once."""
+BUCKET = 32
+"""Instructions of 1–32, 33–64, ... tokens are encoded apart, padded to that in attention."""
 
 
 class Tokenizer(Protocol):
@@ -152,7 +152,9 @@ class FrozenBackbone:
     @torch.no_grad()
     def _encode(self, texts: list[list[int]], width: int) -> list[InstructionPrefix]:
         wanted = len(texts)
-        texts = texts + [texts[0]] * max(0, -(-(BUCKET - sum(map(len, texts))) // len(texts[0])))
+        if self.device.type == "cpu":
+            missing = ENCODED_AT_ONCE_ON_CPU - sum(map(len, texts))
+            texts = texts + [texts[0][: missing - begin] for begin in range(0, missing, len(texts[0]))]
         lengths = [len(ids) for ids in texts]
         layout = Layout([0] * len(texts), lengths, causal=self.prefix_is_causal, width=width, queries=width)
         encoded = EncodePass(layout)

@@ -15,6 +15,9 @@ from llarp_cli.backbones.attention import Layout, Pass
 PADDED_TOGETHER = 0.75
 """Episodes of at least this share of the longest one's tokens are padded to its length, in attention."""
 
+PADDED_ANYWAY = 96
+"""So are others, up to so many tokens of padding: that costs less than attention of their own."""
+
 
 @dataclass(frozen=True)
 class InstructionPrefix:
@@ -117,7 +120,8 @@ def _similar(counts: np.ndarray) -> list[np.ndarray]:
     order = order[counts[order] > 0]
     groups = []
     while len(order):
-        alike = counts[order] >= PADDED_TOGETHER * counts[order[0]]
+        longest = counts[order[0]]
+        alike = (counts[order] >= PADDED_TOGETHER * longest) | ((longest - counts[order]).cumsum() <= PADDED_ANYWAY)
         groups.append(order[alike])
         order = order[~alike]
     return groups

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,7 @@ class SyntheticEnvironment:
         self.num_envs = num_envs
         self._lengths = lengths
         self._instructions = instructions
+        self._coming: deque[str] = deque()
         self._random = np.random.Generator(np.random.PCG64(seed))
         shape = (PICTURES, num_envs, image_size, image_size, 3)
         self._pictures = self._random.integers(0, 256, shape, np.uint8)
@@ -102,6 +104,12 @@ class SyntheticEnvironment:
         rewards = self._random.standard_normal(self.num_envs).astype(np.float32)
         return self._observation(), rewards, done, np.zeros(self.num_envs, bool), {"finished": finished}
 
+    def upcoming(self, count: int) -> list[str]:
+        """The sentences of the episodes that begin next."""
+        while len(self._coming) < count:
+            self._coming.append(next(self._instructions))
+        return list(self._coming)[:count]
+
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints, whose size is measured."""
         return {"taken": self._taken, "limits": self._limits}
@@ -114,7 +122,7 @@ class SyntheticEnvironment:
         self._limits[rows] = self._random.integers(shortest, longest + 1, len(rows))
         self._taken[rows] = 0
         for row in rows:
-            self._texts[row] = next(self._instructions)
+            self._texts[row] = self._coming.popleft() if self._coming else next(self._instructions)
 
     def _observation(self) -> dict[str, Any]:
         self._shown = (self._shown + 1) % PICTURES

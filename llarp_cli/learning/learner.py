@@ -39,7 +39,7 @@ class Learner:
     def __init__(self, policy: Policy, accelerator: Accelerator, *, weight_decay: float, seed: int):
         self.policy = policy
         self.accelerator = accelerator
-        optimizer = torch.optim.AdamW(policy.parameters(), weight_decay=weight_decay, eps=1e-5)
+        optimizer = torch.optim.AdamW(policy.parameters(), weight_decay=weight_decay, eps=1e-5, fused=True)
         self.evaluate, self.optimizer = accelerator.prepare(policy, optimizer)
         self.random = np.random.Generator(np.random.PCG64(seed))
 

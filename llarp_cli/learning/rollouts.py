@@ -20,6 +20,9 @@ from llarp_cli.learning.clock import Clock
 from llarp_cli.learning.gae import advantages
 from llarp_cli.policy.contract import Decision, Fragments, Policy
 
+READ_AHEAD = 16
+"""Sentences of coming episodes that are read together with one that begins now."""
+
 
 @dataclass
 class Trajectory:
@@ -141,6 +144,7 @@ class Collector:
         self._state = policy.initial_state(self.rows)
         self._generator = torch.Generator(device=device).manual_seed(seed)
         self._random = np.random.Generator(np.random.PCG64(seed))
+        self._read_ahead = 0  # sentences of coming episodes that are read already
 
     def reset(self) -> None:
         """Begin new episodes in all environments."""
@@ -148,6 +152,7 @@ class Collector:
             observation, _ = self.environment.reset()
         self._perceived = self._perceive(observation["rgb"])
         self._under_way = [Trajectory(instruction) for instruction in observation["instruction"]]
+        self._read_ahead = -1
         self._features = self._perceived[:0]
         self._actions = torch.zeros(0, dtype=torch.int64, device=self.device)
         self._previous = np.full(self.rows, -1, np.int64)
@@ -219,6 +224,7 @@ class Collector:
             for row in np.flatnonzero(ends[t]):
                 ended.append(self._under_way[row])
                 self._under_way[row] = Trajectory(observation["instruction"][row])
+                self._read_ahead -= 1
 
         if only_expert:
             # The policy has not seen these steps yet; its next value is asked for below.
@@ -301,16 +307,25 @@ class Collector:
             return self.policy.perceive(rgb).to(self.device, copy=True)
 
     def _act(self, *, deterministic: bool = False) -> Decision:
+        starts = np.array([not trajectory.steps for trajectory in self._under_way])
         with self.clock("llm"), torch.no_grad():
+            self._prepare([self._under_way[row].instruction for row in np.flatnonzero(starts)])
             return self.policy.act(
                 self._perceived,
                 [trajectory.instruction for trajectory in self._under_way],
                 self._state,
-                np.array([not trajectory.steps for trajectory in self._under_way]),
+                starts,
                 self._previous,
                 deterministic=deterministic,
                 generator=self._generator,
             )
+
+    def _prepare(self, starting: list[str]) -> None:
+        """Let the policy read sentences in fewer, larger groups than episodes begin in."""
+        if self._read_ahead < 0:
+            coming = self.environment.upcoming(READ_AHEAD)
+            self.policy.prepare(starting + coming)
+            self._read_ahead = len(coming)
 
     def _make_room(self, steps: int) -> None:
         """Append room for new steps behind those of the episodes under way."""

@@ -66,6 +66,9 @@ class Policy(Protocol):
     def perceive(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Frozen features of pictures [B, H, W, 3], as the rollout buffer stores them: [B, ...]."""
 
+    def prepare(self, instructions: Sequence[str]) -> None:
+        """Told of sentences that will come up soon, so that they can be read together. Changes no result."""
+
     def initial_state(self, rows: int) -> Any:
         """Fresh rollout state for B rows, to be passed to every `act`, which changes it in place."""
 

@@ -59,6 +59,11 @@ class LLaRPPolicy(nn.Module):
         """See `Policy.perceive`."""
         return self.frozen.perceive(rgb)
 
+    @torch.no_grad()
+    def prepare(self, instructions: Sequence[str]) -> None:
+        """See `Policy.prepare`."""
+        self._prefixes(instructions)
+
     def initial_state(self, rows: int) -> LLaRPState:
         """See `Policy.initial_state`."""
         return LLaRPState(self.frozen.backbone.open_cache(rows, self.capacity), rows)

@@ -80,6 +80,9 @@ class LSTMPolicy(nn.Module):
         """See `Policy.perceive`."""
         return self.frozen.perceive(rgb)
 
+    def prepare(self, instructions: Sequence[str]) -> None:
+        """See `Policy.prepare`; nothing is kept."""
+
     def initial_state(self, rows: int) -> LSTMState:
         """See `Policy.initial_state`."""
         blank = torch.zeros(rows, HIDDEN_SIZE, device=self.frozen.backbone.device)

@@ -53,6 +53,9 @@ class EpisodeSource(Protocol):
     def __call__(self) -> Episode | None:
         """The next episode, None after the last."""
 
+    def upcoming(self, count: int) -> list[Episode]:
+        """The next ones that are known by now, up to so many, without taking them."""
+
 
 def observation_space(image_size: int) -> spaces.Dict:
     """{"rgb": uint8 [H, W, 3], "instruction": text}.
@@ -174,6 +177,10 @@ class RearrangementVectorEnv(VectorEnv):
     def expert_actions(self) -> NDArray[np.int64]:
         """What the searching planner, having seen what each row's agent saw, would do now; -1 where inactive."""
         return self._play.labels()
+
+    def upcoming(self, count: int) -> list[str]:
+        """The instructions of the episodes that will begin next, as far as they are known, up to so many."""
+        return [episode.instruction for episode in self._source.upcoming(count)]
 
     def plan(self, row: int) -> list[int] | None:
         """A shortest plan with full knowledge for a row's episode, from now on; None if there is none."""

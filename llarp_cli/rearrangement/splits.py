@@ -10,6 +10,7 @@ Names follow the paper (Szot et al. 2024, section 5.1): "multiple_rearrangements
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -175,6 +176,11 @@ class TrainingEpisodes:
         self._position += self._stride
         return episode
 
+    def upcoming(self, count: int) -> list[Episode]:
+        """The next episodes, as many as are made by now, up to so many."""
+        made = itertools.takewhile(Future.done, itertools.islice(self._ahead, count))
+        return [future.result() for future in made]
+
     def episode(self, index: int) -> Episode:
         """The episode of an index."""
         tasks = self._tasks
@@ -207,6 +213,10 @@ class EpisodeList:
             return None
         self.position += 1
         return self._episodes[self.position - 1]
+
+    def upcoming(self, count: int) -> list[Episode]:
+        """The next episodes, up to so many."""
+        return list(self._episodes[self.position : self.position + count])
 
 
 def split_episodes(world: World, split: str, families: Sequence[str] | None = None) -> list[Episode]:
