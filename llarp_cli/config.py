@@ -35,8 +35,24 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class LoraOptions(Section):
+    """Low-rank updates of the language model's weights, trained with the adapter. It is then no longer frozen.
+
+    Attributes:
+        rank: of each update; 0 leaves the language model frozen.
+        alpha: updates count alpha / rank.
+        dropout: share of what they read that is dropped in updates, never in acting.
+        targets: linear layers by name, e.g. q_proj; empty takes peft's choice for the family.
+    """
+
+    rank: Annotated[int, Field(ge=0, le=1024)] = 0
+    alpha: Rate = 16.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: tuple[str, ...] = ()
+
+
 class BackboneOptions(Section):
-    """The frozen language model.
+    """The language model, frozen unless `lora.rank` says otherwise.
 
     Attributes:
         name: a backbone plugin, or `hf:ORG/NAME`, or `hf:PATH`.
@@ -46,6 +62,7 @@ class BackboneOptions(Section):
         quantization: through bitsandbytes; some plugins set it themselves.
         prefix_cache_mb: bound of the memory for instruction prefixes.
         device_map: "auto" spreads a model that one GPU cannot hold over all of them, the main memory and the disk.
+        lora: low-rank updates.
     """
 
     name: str = "minilm"
@@ -55,6 +72,7 @@ class BackboneOptions(Section):
     quantization: Literal["none", "8bit", "4bit"] | None = None
     prefix_cache_mb: Positive = 512
     device_map: Literal["auto"] | None = None
+    lora: LoraOptions = LoraOptions()
 
 
 class VisionOptions(Section):

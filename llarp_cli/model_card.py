@@ -27,13 +27,13 @@ BASE_LICENCES = {
 
 
 HOW = {
-    "llarp": "A frozen language model sees through a vision encoder\n"
+    "llarp": "A {kind} language model sees through a vision encoder\n"
     "and chooses one of 70 skills at each step (LLaRP: Szot et al., *Large Language Models as Generalizable\n"
     "Policies for Embodied Tasks*, ICLR 2024).",
     "lstm": "An LSTM trained from scratch, the baseline to LLaRP,\n"
     "reads the instruction, sees through a vision encoder and chooses one of 70 skills at each step.",
 }
-"""Policy kind → how it works, for the model card."""
+"""Policy kind → how it works, for the model card; `kind` is of its language model."""
 
 
 def read_results(file: Path) -> dict[str, Any]:
@@ -81,8 +81,8 @@ def model_card(
         parameters=f"{parameters:,}",
         size=f"{adapter.stat().st_size / 1e6:.1f} MB",
         policy=config.policy,
-        how=HOW[config.policy],
-        role=" (frozen)" if config.policy == "llarp" else " (tokenizer only)",
+        how=HOW[config.policy].format(kind="frozen" if config.backbone.frozen else "LoRA-tuned"),
+        role=f" ({_role(config)})",
         backbone=f"`{config.backbone.name}`: {config.backbone.weights}{revision}, {config.backbone.dtype}, "
         f"SHA-256 {config.backbone.hash[:12]}",
         vision=f"`{config.vision.name}`: {config.vision.weights}, {config.vision.image_size} pixels, "
@@ -98,6 +98,14 @@ def model_card(
         base_licence=_base_licence(base),
     )
     return f"---\n{card.to_yaml()}\n---\n\n{body}"
+
+
+def _role(config: PolicyConfig) -> str:
+    if config.policy != "llarp":
+        return "tokenizer only"
+    if config.backbone.frozen:
+        return "frozen"
+    return f"not frozen: LoRA of rank {config.backbone.lora_rank} is among the trained parts"
 
 
 def _base_model(config: PolicyConfig) -> str | None:

@@ -37,7 +37,7 @@ from llarp_cli.rearrangement.splits import TrainingEpisodes
 from llarp_cli.recipes import arithmetic
 from llarp_cli.runs import RunDirectory, new_run_path, refuse_used
 
-RECORDED = ("torch", "transformers", "accelerate", "bitsandbytes", "numpy", "numba", "gymnasium", "safetensors")
+RECORDED = ("torch", "transformers", "accelerate", "bitsandbytes", "peft", "numpy", "numba", "gymnasium", "safetensors")
 """Packages whose versions `run.json` records."""
 
 
@@ -204,7 +204,11 @@ def _facts(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: 
         },
         "seed": recipe.seed,
         "num_processes": accelerator.num_processes,
-        "backbone": asdict(policy.frozen.backbone.identity),
+        "backbone": {
+            **asdict(policy.frozen.backbone.identity),
+            "frozen": policy.frozen.backbone.trained is None,
+            "lora_rank": recipe.backbone.lora.rank,
+        },
         "vision": {
             "name": encoder.name,
             "weights": encoder.weights,
@@ -219,6 +223,12 @@ def _banner(recipe: Recipe, policy: Policy, run: RunDirectory, accelerator: Acce
     backbone, encoder = policy.frozen.backbone, policy.frozen.encoder
     trained = sum(parameter.numel() for parameter in policy.parameters())
     reader = f"{backbone.parameters:,} frozen parameters" if recipe.policy == "llarp" else "tokenizer only"
+    if backbone.trained is not None:
+        updates = sum(parameter.numel() for parameter in backbone.trained.parameters())
+        reader = (
+            f"not frozen: {backbone.parameters:,} parameters and LoRA of rank {recipe.backbone.lora.rank}, "
+            f"{updates:,} trained parameters"
+        )
     why = "chosen by the recipe" if recipe.backbone.dtype != "auto" else f"automatic on {accelerator.device.type}"
     minibatches = min(recipe.ppo.minibatches, recipe.num_envs)
     minibatch = recipe.num_envs * recipe.ppo.rollout_steps // minibatches

@@ -41,7 +41,7 @@ class FakeBackbone:
 
     def __init__(self, options: BackboneOptions | None = None, seed: int = 0):
         self.hidden_size, self.context_length, self.token_scale, self.vocabulary_size = 24, 300, 0.3, 128
-        self.device, self.dtype = torch.device("cpu"), torch.float32
+        self.device, self.dtype, self.trained = torch.device("cpu"), torch.float32, None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.words = nn.Embedding(128, 24).requires_grad_(False)

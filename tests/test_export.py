@@ -117,6 +117,8 @@ def test_the_configuration_says_what_it_was_trained_around(tmp_path):
         "revision": None,
         "hash": policy.frozen.backbone.weights_hash(),
         "dtype": "float32",
+        "frozen": True,
+        "lora_rank": 0,
     }
     assert config["vision"] == {
         "name": "fake",

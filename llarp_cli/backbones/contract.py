@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from llarp_cli.config import BackboneOptions
 
@@ -53,9 +53,11 @@ class RowCache(Protocol):
 
 
 class Backbone(Protocol):
-    """A frozen language model. Not an `nn.Module`, so that nothing saves or synchronises its weights.
+    """A language model. Not an `nn.Module`, so that nothing saves or synchronises its weights.
 
-    No parameter has a gradient; dropout is off; the weights' hash never changes.
+    Frozen: no parameter has a gradient; dropout is off; the weights' hash never changes. Where `trained` is a
+    module, it holds updates beside those weights, which the policy owns, trains and saves; then `encode` and
+    `forward` let gradients flow to it wherever gradients are on.
 
     Attributes:
         identity: which weights.
@@ -65,6 +67,7 @@ class Backbone(Protocol):
         token_scale: standard deviation of the word embeddings, to which observation tokens are scaled.
         vocabulary_size: of the tokenizer.
         parameters: how many it has, all frozen.
+        trained: updates of the weights, or None.
     """
 
     identity: BackboneIdentity
@@ -75,12 +78,14 @@ class Backbone(Protocol):
     token_scale: float
     vocabulary_size: int
     parameters: int
+    trained: nn.Module | None
 
     def tokenize(self, instructions: Sequence[str]) -> list[list[int]]:
         """Token ids of each instruction, as the backbone reads them."""
 
     def encode(self, instructions: Sequence[str]) -> list[Prefix]:
-        """The instruction prefixes, without gradient; equal texts share one, kept in bounded memory.
+        """The instruction prefixes; equal texts share one, kept in bounded memory until the weights change.
+        With gradient, and made anew each time, where something is trained and gradients are on.
 
         Raises:
             UsageProblem: an instruction alone exceeds the context.

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from llarp_cli.backbones.attention import PACKED, Layout, Pass
 from llarp_cli.backbones.contract import BackboneIdentity
 from llarp_cli.backbones.falcon import pack_attention
+from llarp_cli.backbones.lora import LoraWeights, add_lora, frozen_state
 from llarp_cli.backbones.prefixes import EncodePass, ForwardPass, InstructionPrefix, PrefixStore
 from llarp_cli.backbones.rollout_cache import ExtendPass, RowSlotCache
+from llarp_cli.config import LoraOptions
 from llarp_cli.errors import UsageProblem
 
 ENCODED_AT_ONCE_ON_CPU, ENCODED_AT_ONCE = 128, 4096
@@ -36,11 +38,12 @@ class Tokenizer(Protocol):
 
 
 def hash_weights(model: nn.Module) -> str:
-    """SHA-256 over the names, types, shapes and bytes of everything the model stores, in order of name."""
+    """SHA-256 over the names, types, shapes and bytes of everything the model stores, in order of name; updates
+    of the weights are left out."""
     digest = hashlib.sha256()
-    for name, held in sorted(model.state_dict().items()):
+    for name, held in sorted(frozen_state(model).items()):
         tensor = held
-        if held.is_meta:  # it is on the disk, or waits in main memory
+        if held.is_meta:  # it is on the disk, or waits in main memory; such a model has no updates
             owner, _, own_name = name.rpartition(".")
             module = model.get_submodule(owner)
             with align_module_device(module, "cpu"):
@@ -67,6 +70,8 @@ def embedding_scale(model: nn.Module, device: torch.device) -> float:
 
 class FrozenBackbone:
     """A stock transformers model behind the `Backbone` contract.
+
+    Frozen, but for the updates that `train_updates` adds.
 
     Args:
         model: an `AutoModel` (no head) whose attention is to be ours.
@@ -109,6 +114,16 @@ class FrozenBackbone:
         with torch.no_grad():
             self.token_scale = embedding_scale(model, self.device)
         self.identity = BackboneIdentity(name, weights, revision, self.weights_hash())
+        self.trained: LoraWeights | None = None
+        self._encoded_with: tuple[int, int] | None = None
+
+    def train_updates(self, options: LoraOptions) -> None:
+        """Put trained updates, at first of no effect, into the model.
+
+        Raises:
+            UsageProblem: peft is not installed, or the model has no such layers.
+        """
+        self.trained = add_lora(self.model, options, self.identity.name)
 
     def weights_hash(self) -> str:
         return hash_weights(self.model)
@@ -117,7 +132,8 @@ class FrozenBackbone:
         return self._tokenizer(instructions)
 
     def encode(self, instructions: Sequence[str]) -> list[InstructionPrefix]:
-        found = {text: self._prefixes.get(text) for text in instructions}
+        known = self._known_prefixes()
+        found = {text: known.get(text) for text in instructions}
         missing = [text for text, prefix in found.items() if prefix is None]
         buckets: dict[int, list[tuple[str, list[int]]]] = {}
         for text, ids in zip(missing, self.tokenize(missing) if missing else [], strict=True):
@@ -134,8 +150,20 @@ class FrozenBackbone:
             for part in self._batches(texts):
                 for (text, _), prefix in zip(part, self._encode([ids for _, ids in part], width), strict=True):
                     found[text] = prefix
-                    self._prefixes.add(text, prefix)
+                    known.add(text, prefix)
         return [found[text] for text in instructions]
+
+    def _known_prefixes(self) -> PrefixStore:
+        """The store; a fresh one after the weights changed, and one for this call alone where prefixes carry
+        gradients, which are good for one pass backward."""
+        if self.trained is None:
+            return self._prefixes
+        if torch.is_grad_enabled():
+            return PrefixStore(self._prefixes.limit)
+        if self._encoded_with != self.trained.version:
+            self._prefixes = PrefixStore(self._prefixes.limit)
+            self._encoded_with = self.trained.version
+        return self._prefixes
 
     def _batches(self, texts: list[tuple[str, list[int]]]) -> Iterator[list[tuple[str, list[int]]]]:
         """Cut texts where the next would make too many tokens at once."""
@@ -149,7 +177,6 @@ class FrozenBackbone:
             tokens += len(text[1])
         yield batch
 
-    @torch.no_grad()
     def _encode(self, texts: list[list[int]], width: int) -> list[InstructionPrefix]:
         wanted = len(texts)
         if self.device.type == "cpu":
@@ -159,7 +186,8 @@ class FrozenBackbone:
         layout = Layout([0] * len(texts), lengths, causal=self.prefix_is_causal, width=width, queries=width)
         encoded = EncodePass(layout)
         ids = torch.tensor([token for text in texts for token in text], device=self.device)[None]
-        self.run(encoded, input_ids=ids)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trained is not None):
+            self.run(encoded, input_ids=ids)
         return encoded.prefixes(lengths)[:wanted]
 
     def forward(self, tokens: Tensor, lengths: Sequence[int], prefixes: Sequence[InstructionPrefix]) -> Tensor:
@@ -199,6 +227,8 @@ class FrozenBackbone:
 
     def run(self, packed: Pass, tokens: Tensor | None = None, input_ids: Tensor | None = None) -> Tensor:
         """One packed call of the stock model: hidden states [S, D] of tokens [S, D] or ids [1, S]."""
+        if self.trained is not None:
+            self.trained.drop(torch.is_grad_enabled())
         positions = torch.from_numpy(packed.positions + self._first_position).to(self.device)[None]
         with packed:
             hidden = self.model(

@@ -137,6 +137,12 @@ class ModelMaker:
         return folder
 
     def _check_spreading(self) -> None:
+        if self.options.device_map is not None and self.options.lora.rank:
+            raise UsageProblem(
+                f"backbone.lora.rank = {self.options.lora.rank}: a model that backbone.device_map spreads cannot be "
+                "trained",
+                "set one of the two alone",
+            )
         if self.options.device_map is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise UsageProblem(
                 f"backbone.device_map = {self.options.device_map}: several processes cannot share the GPUs that one "

@@ -58,6 +58,8 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
             first_position=first,
         )
         _differentiate_exactly(model, device)
+        if options.lora.rank:
+            backbone.train_updates(options.lora)
         refuse_unless_exact(backbone, maker.text)
     return backbone
 

@@ -235,11 +235,12 @@ def open_actor(source: Path | Literal["planner", "searcher", "random"], *, seed:
         return Opened(RandomActor(seed), "random", "random")
     policy, recipe = open_learned(source)
     backbone = recipe.backbone.name if recipe.policy == "llarp" else None
+    rank = recipe.backbone.lora.rank
     return Opened(
         PolicyActor(policy, seed, deterministic),
         str(source),
         backbone or recipe.policy,
-        backbone,
+        f"{backbone} (not frozen: LoRA of rank {rank})" if rank else backbone,
         recipe.environment,
         recipe.tasks.families,
         recipe.reward,

@@ -38,7 +38,10 @@ def build_policy(recipe: Recipe, device: Any, *, world: World | None = None) -> 
     encoder = _load_encoder(recipe, device, world)
     if world is not None:
         check_renderer(encoder, world)
-    backbone: Backbone = registry.build("backbone", recipe.backbone.name, recipe.backbone, device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2 * recipe.seed + 1)
+        backbone: Backbone = registry.build("backbone", recipe.backbone.name, recipe.backbone, device)
+    _check_updates(recipe, backbone)
     _check_context(recipe, backbone)
     kind = {"llarp": LLaRPPolicy, "lstm": LSTMPolicy}[recipe.policy]
     with torch.random.fork_rng(devices=[]):
@@ -75,6 +78,20 @@ def _load_encoder(recipe: Recipe, device: torch.device, world: World | None) -> 
                 f"vision.{key} = {given}: vision encoder '{options.name}' has {wanted}", f"write vision.{key}={wanted}"
             )
     return encoder
+
+
+def _check_updates(recipe: Recipe, backbone: Backbone) -> None:
+    rank = recipe.backbone.lora.rank
+    if rank and recipe.policy != "llarp":
+        raise UsageProblem(
+            f"backbone.lora.rank = {rank}: policy '{recipe.policy}' takes only the tokenizer from its backbone",
+            "leave backbone.lora out",
+        )
+    if rank and backbone.trained is None:
+        raise UsageProblem(
+            f"backbone.lora.rank = {rank}: backbone '{recipe.backbone.name}' cannot be trained",
+            "leave backbone.lora out",
+        )
 
 
 def _check_context(recipe: Recipe, backbone: Backbone) -> None:

@@ -40,10 +40,12 @@ class Record(BaseModel):
 
 
 class BackboneRecord(Record):
-    """The frozen language model; see `BackboneIdentity`.
+    """The language model; see `BackboneIdentity`.
 
     Attributes:
         dtype: of weights and activations, e.g. "float32".
+        frozen: nothing in it was trained.
+        lora_rank: of the trained updates of its weights, which `adapter.safetensors` holds; 0 where it is frozen.
     """
 
     name: str
@@ -51,6 +53,8 @@ class BackboneRecord(Record):
     revision: str | None
     hash: str
     dtype: Literal["float32", "bfloat16", "float16"]
+    frozen: bool = True
+    lora_rank: int = 0
 
 
 class VisionRecord(Record):
@@ -112,6 +116,8 @@ def save_policy(policy: LearnedPolicy, recipe: Recipe, directory: Path) -> None:
             revision=identity.revision,
             hash=identity.hash,
             dtype=str(backbone.dtype).removeprefix("torch."),
+            frozen=backbone.trained is None,
+            lora_rank=recipe.backbone.lora.rank,
         ),
         vision=VisionRecord(
             name=recipe.vision.name or encoder.name,

@@ -30,10 +30,10 @@ class LLaRPState:
 
 
 class LLaRPPolicy(nn.Module):
-    """A frozen language model that acts; only `adapter` has parameters.
+    """A language model that acts. Only `adapter` has parameters, and `updates` where the recipe wants LoRA.
 
     Args:
-        backbone: the frozen language model.
+        backbone: the language model.
         encoder: the vision encoder.
         options: the adapter's sizes.
     """
@@ -52,6 +52,7 @@ class LLaRPPolicy(nn.Module):
             self.num_actions,
             options,
         )
+        self.updates = backbone.trained
         self.capacity = EPISODE_STEPS * self.adapter.tokens_per_step
         self.to(backbone.device)
 
