@@ -12,7 +12,7 @@ from llarp_cli.rearrangement.vocabulary import CATEGORIES, HELD_OUT_CATEGORIES, 
 
 ORDER = (*TRAIN_CATEGORIES, *HELD_OUT_CATEGORIES)
 _COLOUR = "#4878a8"
-_SHOWN = 0.05
+_SHOWN = 0.02
 """Shares from which a cell of the picture carries its number."""
 
 
@@ -88,7 +88,7 @@ def plot_confusion(report: dict[str, Any], path: Path) -> None:
     axes.tick_params(length=0)
     for edge in (axes.axhline, axes.axvline):
         edge(len(TRAIN_CATEGORIES) - 0.5, color="#333333", linewidth=0.8)
-    axes.set_xlabel("named, % of the row (from 5%)")
+    axes.set_xlabel("named, % of the row (from 2%)")
     axes.set_ylabel("what stands there (how many);  * held out from training")
     right = np.trace(counts) / max(counts.sum(), 1)
     figure.suptitle(

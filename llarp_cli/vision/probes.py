@@ -16,8 +16,8 @@ ITERATIONS = 100
 
 
 class Probe:
-    """A linear map from features to logits, fitted to its unique best weights, so that no seed or schedule
-    decides what a probe finds.
+    """A linear map from features to logits, fitted to (very nearly) its unique best weights, so that no seed or
+    schedule decides what a probe finds.
 
     Args:
         features: float32 [N, F].
