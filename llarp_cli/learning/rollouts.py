@@ -20,8 +20,8 @@ from llarp_cli.learning.clock import Clock
 from llarp_cli.learning.gae import advantages
 from llarp_cli.policy.contract import Decision, Fragments, Policy
 
-READ_AHEAD = 16
-"""Sentences of coming episodes that are read together with one that begins now."""
+READ_AHEAD = 15
+"""Sentences of coming episodes that are read together with one that begins now, which makes 16."""
 
 
 @dataclass
@@ -324,7 +324,7 @@ class Collector:
         """Let the policy read sentences in fewer, larger groups than episodes begin in."""
         if self._read_ahead < 0:
             coming = self.environment.upcoming(READ_AHEAD)
-            self.policy.prepare(starting + coming)
+            self.policy.prepare(coming + starting)  # what is needed now is forgotten last
             self._read_ahead = len(coming)
 
     def _make_room(self, steps: int) -> None:
