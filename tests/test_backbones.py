@@ -14,8 +14,8 @@ from torch import nn
 from transformers import AutoConfig
 
 from llarp_cli import registry
-from llarp_cli.backbones import sources, weights
-from llarp_cli.backbones.check import LONG
+from llarp_cli.backbones import sizing, sources, weights
+from llarp_cli.backbones.check import LONG, TESTED_FAMILIES
 from llarp_cli.backbones.plugin import CarriedWeights, TransformersPlugin
 from llarp_cli.config import BackboneOptions
 from llarp_cli.errors import UsageProblem
@@ -351,6 +351,27 @@ def test_the_plugins_carry_the_numbers_of_the_published_models():
         layer = 2 * hidden**2 + 2 * hidden * key_width + 3 * hidden * numbers["intermediate_size"] + 2 * hidden
         total = numbers["num_hidden_layers"] * layer + numbers["vocab_size"] * hidden + hidden
         assert total / 1e9 == pytest.approx(size, abs=1e-3), name
+
+
+def test_the_small_decoders_have_the_parameters_of_the_published_models():
+    published = {  # without an output layer of its own
+        "gpt2": 124_439_808,
+        "opt-125m": 125_239_296,
+        "pythia-160m": 162_322_944 - 50304 * 768,
+        "smollm2-135m": 134_515_008,
+        "smollm3-3b": 3_075_098_624,
+        "qwen3-0.6b": 596_049_920,
+        "gemma-2-2b": 2_614_341_888,
+        "gemma-3-1b": 999_885_952,
+        "phi-2": 2_779_683_840 - 51200 * 2561,
+        "phi-3-mini": 3_821_079_552 - 32064 * 3072,
+        "olmo-2-1b": 1_484_916_736 - 100352 * 2048,
+        "falcon-7b": 6_921_720_704,
+    }
+    for name, parameters in published.items():
+        config = AutoConfig.for_model(**registry.load("backbone", name).architecture)
+        assert sizing.outline(config, name, "").num_parameters() == parameters, name
+        assert config.model_type in {model_type for types in TESTED_FAMILIES.values() for model_type in types}
 
 
 # MiniLM
