@@ -79,7 +79,7 @@ class VisionOptions(Section):
     """The vision encoder.
 
     Attributes:
-        name: a vision plugin ("home", "cnn", `hf:ORG/NAME`); None takes the environment's own.
+        name: a vision plugin ("home", "vc1", "cnn", `hf:ORG/NAME`); None takes the environment's own.
         weights: hub id or local path in place of the plugin's own, or "random".
         image_size: side of the square picture, pixels.
         tokens: K, observation tokens per step.

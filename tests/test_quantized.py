@@ -106,6 +106,29 @@ def test_an_episode_does_not_depend_on_those_beside_it(quantized):
     assert relative(quantized.forward(torch.cat([tokens, loud]), [5, 9], prefixes)[:5], alone) < EXACT
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("quantization", ["8bit", "4bit"])
+def test_on_a_gpu_rollouts_updates_and_gradients_are_those_of_the_cpu(folder, quantization):
+    options = BackboneOptions(name=f"hf:{folder}", quantization=quantization, dtype="float16")
+    there = registry.load("backbone", options.name).load(options, "cuda")
+    options = options.model_copy(update={"dtype": "float32"})
+    here = registry.load("backbone", options.name).load(options, "cpu")
+    assert not any(parameter.requires_grad for parameter in there.model.parameters())
+    results = []
+    for model in (here, there):
+        tokens = observations(here, LENGTHS).to(model.device).requires_grad_()
+        prefixes = model.encode(TEXTS)
+        hidden = model.forward(tokens, LENGTHS, prefixes)
+        hidden.float().square().sum().backward()
+        cache = model.open_cache(4, 16)
+        cache.reset(range(4), prefixes)
+        acted = model.extend(tokens.detach(), LENGTHS, cache, range(4))
+        assert relative(acted.float(), hidden.detach().float()) < 2e-2
+        results.append((hidden.detach().float().cpu(), tokens.grad.float().cpu()))
+    assert relative(results[1][0], results[0][0]) < 5e-2
+    assert relative(results[1][1], results[0][1]) < 1e-1
+
+
 @pytest.mark.parametrize("name", ["tiny-llama-8bit", "tiny-llama-4bit"])
 def test_the_tiny_quantised_plugins_differ_from_tiny_llama_and_are_seeded(name):
     load = lambda name: registry.load("backbone", name).load(BackboneOptions(name=name), "cpu")  # noqa: E731

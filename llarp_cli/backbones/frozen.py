@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from llarp_cli.backbones.attention import PACKED, Layout, Pass
 from llarp_cli.backbones.contract import BackboneIdentity
-from llarp_cli.backbones.falcon import pack_attention
 from llarp_cli.backbones.lora import LoraWeights, add_lora, frozen_state
 from llarp_cli.backbones.prefixes import EncodePass, ForwardPass, InstructionPrefix, PrefixStore
 from llarp_cli.backbones.rollout_cache import ExtendPass, RowSlotCache
@@ -99,6 +98,8 @@ class FrozenBackbone:
     ):
         self.model = model.eval().requires_grad_(False)
         if model.config.model_type == "falcon":
+            from llarp_cli.backbones.falcon import pack_attention
+
             pack_attention(model)
         self.model.set_attn_implementation(PACKED)
         self._tokenizer = tokenizer
