@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import ViTConfig
 
 from llarp_cli.bench.flops import linear_weights, llama_linear_weights, operations
 from llarp_cli.bench.layouts import Ours, Reference
@@ -49,8 +50,10 @@ def workload(**changes) -> Workload:
         "backbone": "llama",
         "llama": architecture(SMALL),
         "weights": "random",
+        "prefix_cache_mb": 64,
         "vision": None,
         "vision_weights": None,
+        "image_size": 16,
         "environment": "synthetic",
         "num_envs": 4,
         "rollout_steps": 16,
@@ -292,7 +295,7 @@ def test_synthetic_instructions_have_exactly_so_many_tokens(tokens):
 
 
 def test_the_home_s_episodes_can_be_cut_short():
-    parts = load(workload(environment="home", vision="vit-tiny", vision_weights="random", episode_length=(3, 6)))
+    parts = load(workload(environment="home", vision="cnn", episode_length=(3, 6)))
     environment = parts.environment()
     environment.reset()
     ended = np.zeros((30, 4), bool)
@@ -348,7 +351,10 @@ def test_the_commands_write_a_table_and_json(llarp, tmp_path, work):
 
 def test_the_command_for_a_gpu_runs_in_small_on_a_processor(llarp, tmp_path):
     """The same path as --backbone llama-7b --vision vit-b: random weights, bfloat16, the home, a vision transformer."""
-    options = ["--llama", SMALL, "--vision", "vit-tiny", "--vision-weights", "random", "--dtype", "bfloat16"]
+    tiny = ViTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    tiny.save_pretrained(tmp_path / "vit")
+    options = ["--llama", SMALL, "--vision", f"hf:{tmp_path / 'vit'}", "--vision-weights", "random"]
+    options += ["--dtype", "bfloat16"]
     options += ["--num-envs", "2", "--rollout-steps", "4", "--repeat", "1", "--json", "told.json", "--layout", "both"]
     result = llarp("bench", "train", *options)
     assert result.exit_code == 0, result.output
@@ -360,10 +366,10 @@ def test_the_command_for_a_gpu_runs_in_small_on_a_processor(llarp, tmp_path):
 
 def test_mistakes_are_told_in_a_line(llarp):
     for arguments, message in (
-        (["--episode-length", "4-40"], "--episode-length '4-40' is not two numbers of steps from 1 to 32"),
+        (["--episode-length", "9-4"], "--episode-length '9-4' is not two numbers of steps"),
+        (["--environment", "home", "--episode-length", "9-40"], "--episode-length: the home's episodes end after 32"),
         (["--llama", "hidden=64"], "--llama names no layers"),
         (["--llama", SMALL, "--weights", "x/y"], "a --llama of chosen size has random weights"),
-        (["--vision", "vit-b"], "vision encoder 'vit-b' is an architecture without weights"),
         (["--instruction-tokens", "2"], "no instruction of 2 tokens: marks and a word are 3"),
         (["--backbone", "tiny-mistral", "--layout", "reference"], "the reference layout has no sliding windows"),
     ):

@@ -89,7 +89,8 @@ class Reference:
         self.parts = parts
         self.device = parts.accelerator.device
         padded_to = load.instruction_tokens if load.environment == "synthetic" else INSTRUCTION_TOKENS
-        self.policy = ReferencePolicy(parts.policy(), StockModel(parts.backbone, padded_to), recompute=recompute)
+        stock = StockModel(parts.backbone, padded_to, load.longest)
+        self.policy = ReferencePolicy(parts.policy(), stock, recompute=recompute)
         self.environment = parts.environment()
         self.collector = ReferenceCollector(self.policy, self.environment, seed=load.seed)
         self.learner = ReferenceLearner(

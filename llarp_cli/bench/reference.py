@@ -39,7 +39,7 @@ from llarp_cli.learning.learner import LossOf
 from llarp_cli.learning.rollouts import Rollout, Trajectory
 from llarp_cli.policy.contract import Decision
 from llarp_cli.policy.llarp import LLaRPPolicy
-from llarp_cli.policy.parts import CONTEXT_STEPS, EPISODE_STEPS, choose
+from llarp_cli.policy.parts import EPISODE_STEPS, choose
 
 MINIBATCHES = 8
 """As shipped: 8 minibatches, of one fragment each for the 8 environments of a process."""
@@ -54,18 +54,20 @@ class StockModel:
     Args:
         backbone: whose weights are used.
         padded_to: tokens of an instruction with its padding; longer ones are padded to the longest.
+        steps: of the longest episode.
 
     Raises:
         UsageProblem: the model attends through a sliding window, which the masks made here do not have.
     """
 
-    def __init__(self, backbone: FrozenBackbone, padded_to: int = INSTRUCTION_TOKENS):
+    def __init__(self, backbone: FrozenBackbone, padded_to: int = INSTRUCTION_TOKENS, steps: int = EPISODE_STEPS):
         self.backbone = backbone
         self.model = backbone.model
         self.padded_to = padded_to
+        self.steps = steps
         self.shift = backbone._first_position
         window = self.model.config.to_dict().get("sliding_window")
-        if window is not None and window < padded_to + CONTEXT_STEPS:
+        if window is not None and window < padded_to + steps:
             raise UsageProblem(
                 f"the reference layout has no sliding windows, and '{backbone.identity.name}' one of {window} tokens",
                 "measure another backbone, or --layout ours",
@@ -220,7 +222,7 @@ class ReferencePolicy:
             torch.zeros(num_envs, 0, dtype=torch.bool, device=device),
             torch.zeros(num_envs, dtype=torch.int64, device=device),
         )
-        missing = size + EPISODE_STEPS * self.per_step - cache.seen.shape[1]
+        missing = size + self.stock.steps * self.per_step - cache.seen.shape[1]
         if missing > 0:
             cache.seen = functional.pad(cache.seen, (missing, 0))
             for index, layer in enumerate(fresh.layers):

@@ -15,7 +15,6 @@ from llarp_cli import registry
 from llarp_cli.backbones.contract import Backbone
 from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.bench.synthetic import SyntheticEncoder, SyntheticEnvironment, sentences
-from llarp_cli.bench.vision import RANDOM, random_vision
 from llarp_cli.config import BackboneOptions, PPOOptions, Recipe, TaskOptions, VisionOptions
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.llarp import LLaRPPolicy
@@ -35,15 +34,17 @@ class Workload:
         backbone: a backbone plugin, or "llama" for one of `llama`'s size.
         llama: architecture of a LLaMA with random weights, as transformers names its parts; empty for none.
         weights: of the backbone: hub id, path or "random"; None for the plugin's own.
-        vision: a vision plugin, or one of `vision.RANDOM`; None is the home's own in the home, and ready-made
-            features of 768 numbers in the synthetic environment.
+        prefix_cache_mb: as in a recipe.
+        vision: a vision plugin; None is the home's own in the home, and ready-made features of 768 numbers in the
+            synthetic environment.
         vision_weights: of the vision encoder likewise.
+        image_size: side of the pictures, pixels.
         environment: "home", or "synthetic": random pictures at no cost.
         num_envs, rollout_steps, epochs, minibatches: as in a recipe.
         instruction_tokens: of each synthetic instruction.
-        instructions: how many different ones; 0 for a new one in each episode.
+        instructions: how many different ones, in the home how many tasks; 0 for a new one in each episode.
         episode_length: shortest and longest; episodes' lengths are drawn evenly between. None leaves the
-            home's episodes alone.
+            home's episodes alone, which time out after 32 steps.
         dtype: of the backbone.
         threads: of torch and numba.
         layout: which way of working, or both in turn.
@@ -55,8 +56,10 @@ class Workload:
     backbone: str
     llama: dict[str, Any]
     weights: str | None
+    prefix_cache_mb: int
     vision: str | None
     vision_weights: str | None
+    image_size: int
     environment: Literal["home", "synthetic"]
     num_envs: int
     rollout_steps: int
@@ -73,6 +76,11 @@ class Workload:
     seed: int = 0
 
     @property
+    def longest(self) -> int:
+        """Steps of the longest episode."""
+        return EPISODE_STEPS if self.episode_length is None else max(EPISODE_STEPS, self.episode_length[1])
+
+    @property
     def layouts(self) -> tuple[str, ...]:
         return ("ours", "reference") if self.layout == "both" else (self.layout,)
 
@@ -83,8 +91,10 @@ class Workload:
             seed=self.seed,
             environment="home",
             num_envs=self.num_envs,
-            backbone=BackboneOptions(name=self.backbone, weights=self.weights, dtype=self.dtype),
-            vision=VisionOptions(name=self.vision, weights=self.vision_weights),
+            backbone=BackboneOptions(
+                name=self.backbone, weights=self.weights, dtype=self.dtype, prefix_cache_mb=self.prefix_cache_mb
+            ),
+            vision=VisionOptions(name=self.vision, weights=self.vision_weights, image_size=self.image_size),
             ppo=PPOOptions(rollout_steps=self.rollout_steps, epochs=self.epochs, minibatches=self.minibatches),
         )
 
@@ -109,7 +119,9 @@ class Parts:
         """A policy around the frozen parts; all of them begin with the same weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.workload.seed)
-            return LLaRPPolicy(self.backbone, self.encoder, self.workload.recipe().adapter)
+            policy = LLaRPPolicy(self.backbone, self.encoder, self.workload.recipe().adapter)
+        policy.capacity = self.workload.longest * policy.adapter.tokens_per_step
+        return policy
 
     def environment(self) -> Any:
         """Environments of the workload; whenever this is called, the same ones with the same sentences."""
@@ -121,7 +133,7 @@ class Parts:
                 load.num_envs, size, lengths or (EPISODE_STEPS, EPISODE_STEPS), texts, load.seed
             )
         world = registry.load("environment", "home")
-        episodes = TrainingEpisodes(world, TaskOptions(), load.seed)
+        episodes = TrainingEpisodes(world, TaskOptions(count=load.instructions), load.seed)
         if lengths is None:
             return RearrangementVectorEnv(world, episodes, load.num_envs, image_size=size, seed=load.seed)
         return _CutShort(world, episodes, load.num_envs, image_size=size, seed=load.seed, lengths=lengths)
@@ -169,13 +181,6 @@ def _vision(workload: Workload, device: Any) -> VisionEncoder:
     options = workload.recipe().vision
     if options.name is None and workload.environment == "synthetic":
         return SyntheticEncoder(device)
-    if options.name in RANDOM:
-        if options.weights != "random":
-            raise UsageProblem(
-                f"vision encoder '{options.name}' is an architecture without weights",
-                f"pass --vision {options.name} --vision-weights random",
-            )
-        return random_vision(options, device)
     options = options.model_copy(update={"name": options.name or registry.load("environment", "home").vision})
     return registry.build("vision encoder", options.name, options, device)
 

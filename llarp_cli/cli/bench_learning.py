@@ -12,6 +12,7 @@ from llarp_cli.cli.output import json_option, save_json
 from llarp_cli.errors import UsageProblem
 
 AT_LEAST_1 = click.IntRange(min=1)
+HOME_STEPS = 32
 LAYOUTS = click.Choice(["ours", "reference", "both"])
 
 
@@ -23,10 +24,8 @@ class Lengths(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         shortest, _, longest = str(value).partition("-")
         longest = longest or shortest
-        if not (shortest.isdigit() and longest.isdigit() and 1 <= int(shortest) <= int(longest) <= 32):
-            raise UsageProblem(
-                f"--episode-length '{value}' is not two numbers of steps from 1 to 32", "write --episode-length 4-32"
-            )
+        if not (shortest.isdigit() and longest.isdigit() and 1 <= int(shortest) <= int(longest)):
+            raise UsageProblem(f"--episode-length '{value}' is not two numbers of steps", "write --episode-length 4-32")
         return int(shortest), int(longest)
 
 
@@ -37,8 +36,19 @@ OPTIONS = (
         "--llama", metavar="SIZES", help="In place of a backbone, a random LLaMA: hidden=384,layers=8,heads=6."
     ),
     click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto"),
-    click.option("--vision", metavar="NAME", help="A vision encoder, or vit-b.  [default: the environment's]"),
-    click.option("--vision-weights", metavar="WEIGHTS", help='Likewise; "random" for vit-b.'),
+    click.option(
+        "--prefix-cache-mb",
+        type=AT_LEAST_1,
+        default=512,
+        show_default=True,
+        metavar="MIB",
+        help="Memory for instructions that are read already.",
+    ),
+    click.option("--vision", metavar="NAME", help="A vision encoder.  [default: the environment's]"),
+    click.option("--vision-weights", metavar="WEIGHTS", help="Of the vision encoder, likewise."),
+    click.option(
+        "--image-size", type=click.IntRange(16, 1024), default=128, show_default=True, metavar="PIXELS", help="Drawn."
+    ),
     click.option("--num-envs", type=AT_LEAST_1, default=16, show_default=True, metavar="N"),
     click.option("--rollout-steps", type=AT_LEAST_1, default=32, show_default=True, metavar="T"),
     click.option("--epochs", type=AT_LEAST_1, default=2, show_default=True, metavar="E"),
@@ -65,13 +75,13 @@ OPTIONS = (
         default=0,
         show_default=True,
         metavar="N",
-        help="How many different ones there; 0: a new one in every episode.",
+        help="How many different ones, or tasks of the home; 0: a new one in every episode.",
     ),
     click.option(
         "--episode-length",
         type=Lengths(),
         metavar="A-B",
-        help="Steps, drawn evenly.  [default: 4-32, and in the home what comes of its episodes]",
+        help="Steps, drawn evenly.  [default: 4-32; in the home as its episodes end]",
     ),
     click.option("--threads", type=AT_LEAST_1, metavar="N", help="Of the processor.  [default: all cores]"),
     click.option("--repeat", type=AT_LEAST_1, default=5, show_default=True, metavar="N", help="Runs; medians count."),
@@ -119,6 +129,12 @@ def _workload(
     sizes = architecture(llama) if llama is not None else {}
     if sizes and weights not in (None, "random"):
         raise UsageProblem("a --llama of chosen size has random weights", "leave out --weights, or name a --backbone")
+
+    if environment == "home" and episode_length is not None and episode_length[1] > HOME_STEPS:
+        raise UsageProblem(
+            f"--episode-length: the home's episodes end after {HOME_STEPS} steps",
+            f"write --episode-length {min(episode_length[0], HOME_STEPS)}-{HOME_STEPS}, or --environment synthetic",
+        )
 
     import torch
 
