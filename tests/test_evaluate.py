@@ -17,9 +17,10 @@ from llarp_cli.evaluation import rollout
 from llarp_cli.evaluation.actors import Choice, Opened, PlannerActor, PolicyActor, RandomActor
 from llarp_cli.evaluation.evaluate import evaluate, evaluate_policy
 from llarp_cli.evaluation.report import plot_results, table_of
-from llarp_cli.evaluation.results import Outcome, Results, summarize, wilson
+from llarp_cli.evaluation.results import Outcome, Results, summarize
 from llarp_cli.evaluation.rollout import roll_out
 from llarp_cli.evaluation.sentences import guess_slots, own_episode
+from llarp_cli.intervals import wilson
 from llarp_cli.rearrangement.episode_files import write_episodes
 from llarp_cli.rearrangement.skills import SKILL_INDEX
 from llarp_cli.rearrangement.splits import split_episodes

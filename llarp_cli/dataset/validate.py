@@ -90,7 +90,7 @@ class Report:
         for family, count in sorted(self.unknown_families.items()):
             lines.append(f"{count} of family '{family}', which is not the benchmark's")
         told = (
-            f"{self.episodes:,} episodes: {self.solvable:,} solvable in {MAX_STEPS} steps, "
+            f"{self.episodes:,} episode{'s' * (self.episodes != 1)}: {self.solvable:,} solvable in {MAX_STEPS} steps, "
             f"{self.presolved:,} solved at the start, {self.failed:,} with problems"
         )
         if self.plan_lengths:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from llarp_cli.intervals import wilson
 from llarp_cli.rearrangement.splits import GROUPS
-
-Z95 = 1.959963984540054
-"""Standard normal quantile of a two-sided 95% interval."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +95,3 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def _success(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     successes = sum(outcome.success for outcome in outcomes)
     return {"episodes": len(outcomes), "successes": successes, "success": successes / len(outcomes)}
-
-
-def wilson(successes: int, episodes: int) -> tuple[float, float]:
-    """95% interval of a success rate (Wilson 1927): inside [0, 1] and sensible at 0 and 100%.
-
-    Args:
-        episodes: at least 1.
-    """
-    rate, z = successes / episodes, Z95
-    centre = (rate + z * z / (2 * episodes)) / (1 + z * z / episodes)
-    half = z / (1 + z * z / episodes) * math.sqrt(rate * (1 - rate) / episodes + (z / (2 * episodes)) ** 2)
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llarp_cli.evaluation.results import wilson
+from llarp_cli.intervals import wilson
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, HELD_OUT_CATEGORIES, JOINTS, TRAIN_CATEGORIES
 from llarp_cli.vision.home import CELL, check_shape
