@@ -177,9 +177,8 @@ class TrainingEpisodes:
         return episode
 
     def upcoming(self, count: int) -> list[Episode]:
-        """The next episodes, as many as are made by now, up to so many."""
-        made = itertools.takewhile(Future.done, itertools.islice(self._ahead, count))
-        return [future.result() for future in made]
+        """The next of the episodes that are being made, up to so many: the same ones whatever the time."""
+        return [future.result() for future in itertools.islice(self._ahead, count)]
 
     def episode(self, index: int) -> Episode:
         """The episode of an index."""
