@@ -71,6 +71,9 @@ def test_sampled_actions_follow_the_policys_probabilities():
         def perceive(self, rgb):
             return None
 
+        def prepare(self, instructions):
+            pass
+
         def initial_state(self, rows):
             return None
 

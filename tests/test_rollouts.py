@@ -9,8 +9,9 @@ from toy_learning import LIMIT, ToyEnvironment, ToyPolicy
 
 from llarp_cli.learning.clock import Clock
 from llarp_cli.learning.minibatches import even_groups
-from llarp_cli.learning.rollouts import READ_AHEAD, Collector
+from llarp_cli.learning.rollouts import Collector
 from llarp_cli.policy.contract import Fragments
+from llarp_cli.policy.parts import READ_AHEAD
 
 CPU = torch.device("cpu")
 ROWS = 5

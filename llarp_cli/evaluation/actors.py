@@ -144,10 +144,13 @@ class PolicyActor:
         self._policy, self._seed, self._deterministic = policy, seed, deterministic
 
     def reset(self, environment: RearrangementVectorEnv) -> None:
+        from llarp_cli.policy.parts import ReadAhead
+
         self._environment = environment
         self._clocks = Clocks(environment, self._seed)
         self._state = self._policy.initial_state(environment.num_envs)
         self._previous = np.full(environment.num_envs, -1, np.int64)
+        self._read_ahead = ReadAhead(self._policy, environment)
 
     def act(self, observation: dict[str, Any], starts: NDArray[np.bool_]) -> Choice:
         import torch
@@ -156,7 +159,10 @@ class PolicyActor:
         texts = [episode.instruction for episode in self._environment.episodes_now]
         starts = starts | ~self._environment.active
         self._previous[starts] = -1
+        beginning = np.flatnonzero(starts & self._environment.active)
+        self._read_ahead.begun(len(beginning))
         with torch.no_grad():
+            self._read_ahead([texts[row] for row in beginning])
             features = self._policy.perceive(observation["rgb"])
             decision = self._policy.act(features, texts, self._state, starts, self._previous, deterministic=True)
         log_probs = decision.logits.double().log_softmax(-1).cpu().numpy()

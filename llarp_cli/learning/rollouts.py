@@ -19,9 +19,7 @@ from torch import Tensor
 from llarp_cli.learning.clock import Clock
 from llarp_cli.learning.gae import advantages
 from llarp_cli.policy.contract import Decision, Fragments, Policy
-
-READ_AHEAD = 15
-"""Sentences of coming episodes that are read together with one that begins now, which makes 16."""
+from llarp_cli.policy.parts import ReadAhead
 
 
 @dataclass
@@ -144,7 +142,7 @@ class Collector:
         self._state = policy.initial_state(self.rows)
         self._generator = torch.Generator(device=device).manual_seed(seed)
         self._random = np.random.Generator(np.random.PCG64(seed))
-        self._read_ahead = 0  # sentences of coming episodes that are read already
+        self._read_ahead = ReadAhead(policy, environment)
 
     def reset(self) -> None:
         """Begin new episodes in all environments."""
@@ -152,7 +150,6 @@ class Collector:
             observation, _ = self.environment.reset()
         self._perceived = self._perceive(observation["rgb"])
         self._under_way = [Trajectory(instruction) for instruction in observation["instruction"]]
-        self._read_ahead = -1
         self._features = self._perceived[:0]
         self._actions = torch.zeros(0, dtype=torch.int64, device=self.device)
         self._previous = np.full(self.rows, -1, np.int64)
@@ -224,7 +221,7 @@ class Collector:
             for row in np.flatnonzero(ends[t]):
                 ended.append(self._under_way[row])
                 self._under_way[row] = Trajectory(observation["instruction"][row])
-                self._read_ahead -= 1
+                self._read_ahead.begun(1)
 
         if only_expert:
             # The policy has not seen these steps yet; its next value is asked for below.
@@ -309,7 +306,7 @@ class Collector:
     def _act(self, *, deterministic: bool = False) -> Decision:
         starts = np.array([not trajectory.steps for trajectory in self._under_way])
         with self.clock("llm"), torch.no_grad():
-            self._prepare([self._under_way[row].instruction for row in np.flatnonzero(starts)])
+            self._read_ahead([self._under_way[row].instruction for row in np.flatnonzero(starts)])
             return self.policy.act(
                 self._perceived,
                 [trajectory.instruction for trajectory in self._under_way],
@@ -319,13 +316,6 @@ class Collector:
                 deterministic=deterministic,
                 generator=self._generator,
             )
-
-    def _prepare(self, starting: list[str]) -> None:
-        """Let the policy read sentences in fewer, larger groups than episodes begin in."""
-        if self._read_ahead < 0:
-            coming = self.environment.upcoming(READ_AHEAD)
-            self.policy.prepare(coming + starting)  # what is needed now is forgotten last
-            self._read_ahead = len(coming)
 
     def _make_room(self, steps: int) -> None:
         """Append room for new steps behind those of the episodes under way."""
