@@ -133,7 +133,7 @@ RESULTS = Results(
 
 def test_json_is_what_the_readme_says():
     found = RESULTS.to_json()
-    assert list(found) == ["policy", "backbone", "seed", "splits", "groups", "total"]
+    assert list(found) == ["policy", "backbone", "seed", "splits", "groups", "total", "recipe", "records"]
     assert (found["policy"], found["backbone"], found["seed"]) == ("runs/one/checkpoints/100", "minilm", 7)
     assert found["splits"]["train"] == {
         "episodes": 2,

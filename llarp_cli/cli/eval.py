@@ -40,7 +40,7 @@ def eval_(
     json_file: Path | None,
     plot: Path | None,
 ) -> None:
-    """Evaluate a policy; each episode counts exactly once.
+    """Evaluate a policy; each episode counts exactly once. A run keeps what is found, for `llarp compare`.
 
     POLICY is a run directory, a checkpoint, an export, or one that is not learned: `planner` (knows
     everything, an upper bound), `searcher` (knows what an agent has seen) or `random`; left out, the newest
@@ -67,6 +67,8 @@ def eval_(
         deterministic=deterministic,
     )
     click.echo(table_of(results))
+    if results.kept_in is not None:
+        click.echo(f"kept in {results.kept_in}", err=True)
     save_json(json_file, results.to_json())
     if plot is not None:
         plot_results(results, plot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from llarp_cli import registry
 from llarp_cli.config import RewardOptions
 from llarp_cli.errors import UsageProblem, unknown
 from llarp_cli.evaluation.actors import Actor, open_actor
+from llarp_cli.evaluation.records import BENCHMARK, EVALUATIONS, Record, episodes_sha256, keep, run_of
 from llarp_cli.evaluation.results import Outcome, Results
 from llarp_cli.rearrangement.environment import RearrangementVectorEnv
 from llarp_cli.rearrangement.episode_files import read_episodes
@@ -20,6 +22,7 @@ from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.splits import GROUPS, SPLITS, EpisodeList, find_split, split_episodes
 from llarp_cli.rearrangement.tasks import FAMILIES, TRAINED
+from llarp_cli.recipes import load_recipe
 
 
 def evaluate(
@@ -91,7 +94,7 @@ def evaluate_policy(
     seed: int = 0,
     deterministic: bool = False,
 ) -> Results:
-    """What `llarp eval` does.
+    """What `llarp eval` does. A run keeps each split's outcomes as soon as all of them are there.
 
     Args:
         source: what `runs.resolve_policy` found.
@@ -111,7 +114,7 @@ def evaluate_policy(
         raise UsageProblem("--family and --all-families exclude each other", "leave one out")
     if splits and episode_file is not None:
         raise UsageProblem("--split and --episodes exclude each other", "leave one out")
-    names = _expand(splits)
+    names = expand(splits)
     given = None if episode_file is None else read_episodes(episode_file)
     _check_families(families, given or ())
 
@@ -119,21 +122,116 @@ def evaluate_policy(
     world = registry.load("environment", opened.environment)
     if given is None:
         given = [episode for name in names for episode in split_episodes(world, name)]
-    untrained = [family for family in FAMILIES if family not in TRAINED]
-    wanted = families or (() if all_families or not opened.families else (*opened.families, *untrained))
-    episodes = [episode for episode in given if not wanted or episode.family in wanted]
-    left_out = Counter(episode.family for episode in given if wanted and episode.family not in wanted)
+    wanted = () if all_families else families or default_families(opened.families)
+    episodes, left_out = choose(given, wanted, limit)
     if not episodes:
         asked = ", ".join(families or opened.families)
         raise UsageProblem(f"no episode of {asked} here: there are {', '.join(left_out)}", "--all-families")
-    if limit is not None:
-        episodes = _first_of_each(episodes, limit)
 
-    outcomes = _with_bar(opened.actor, world, episodes, num_envs, seed, opened.reward)
-    return Results(opened.name, opened.backbone, seed, deterministic, outcomes, dict(left_out))
+    heads = _heads(source, world, given, BENCHMARK if episode_file is None else episode_file.name, seed, deterministic)
+    run = None if isinstance(source, str) else run_of(source)
+    keeper = _Keeper(run, heads, episodes)
+    outcomes = _with_bar(opened.actor, world, episodes, num_envs, seed, opened.reward, keeper)
+    splits_run = dict.fromkeys(outcome.split for outcome in outcomes)
+    return Results(
+        opened.name,
+        opened.backbone,
+        seed,
+        deterministic,
+        outcomes,
+        left_out,
+        tuple(heads[name].with_outcomes(o for o in outcomes if o.split == name) for name in splits_run),
+        None if isinstance(source, str) else load_recipe(str(source / "recipe.yaml"))[0],
+        keeper.folder,
+    )
 
 
-def _expand(splits: Sequence[str]) -> list[str]:
+def default_families(trained: Sequence[str]) -> tuple[str, ...]:
+    """The families that are evaluated unless others are asked for: all, or those that the recipe trains and those
+    that no training split has.
+
+    Args:
+        trained: by the recipe; empty for all.
+    """
+    return (*trained, *(family for family in FAMILIES if family not in TRAINED)) if trained else ()
+
+
+def choose(
+    given: Sequence[Episode], families: Sequence[str], limit: int | None
+) -> tuple[list[Episode], dict[str, int]]:
+    """The episodes to run.
+
+    Args:
+        families: only these; empty for all.
+        limit: only the first so many of each split.
+
+    Returns:
+        The episodes, and family → how many of another one were left out.
+    """
+    episodes = [episode for episode in given if not families or episode.family in families]
+    left_out = Counter(episode.family for episode in given if families and episode.family not in families)
+    return (episodes if limit is None else _first_of_each(episodes, limit)), dict(left_out)
+
+
+def _heads(
+    source: Path | str, world: World, given: Sequence[Episode], origin: str, seed: int, deterministic: bool
+) -> dict[str, Record]:
+    """For each split the record of its outcomes, without outcomes yet."""
+    steps = adapter = None
+    policy = str(source)
+    if isinstance(source, Path):
+        config = json.loads((source / "config.json").read_text("utf-8"))
+        policy, adapter = config["policy"], config["adapter_sha256"]
+        steps = int(source.resolve().name) if run_of(source) is not None else None
+    return {
+        name: Record(
+            policy=policy,
+            steps=steps,
+            adapter_sha256=adapter,
+            world=world.name,
+            version=world.version,
+            split=name,
+            source=origin,
+            episodes_sha256=episodes_sha256([episode for episode in given if episode.split == name]),
+            seed=seed,
+            deterministic=deterministic,
+            outcomes=(),
+        )
+        for name in dict.fromkeys(episode.split for episode in given)
+    }
+
+
+class _Keeper:
+    """Keeps each split in the run when its last episode is over.
+
+    Args:
+        run: None keeps nothing.
+        heads: split → its record without outcomes.
+        episodes: that are run.
+
+    Attributes:
+        folder: where; None where nothing is or can be kept.
+    """
+
+    def __init__(self, run: Path | None, heads: dict[str, Record], episodes: Sequence[Episode]):
+        self._run, self._heads = run, heads
+        self._expected = Counter(episode.split for episode in episodes)
+        self._outcomes: dict[str, list[Outcome]] = {name: [] for name in self._expected}
+        steps = next(iter(heads.values())).steps
+        self.folder = None if run is None else run / EVALUATIONS / str(steps)
+
+    def __call__(self, outcome: Outcome) -> None:
+        outcomes = self._outcomes[outcome.split]
+        outcomes.append(outcome)
+        if self.folder is None or len(outcomes) < self._expected[outcome.split]:
+            return
+        try:
+            keep(self._run, self._heads[outcome.split].with_outcomes(outcomes))
+        except OSError:  # somebody else's run, say: it can be evaluated all the same
+            self.folder = None
+
+
+def expand(splits: Sequence[str]) -> list[str]:
     """Splits by name, groups replaced by theirs, none twice."""
     names = [one for name in splits or SPLITS for one in GROUPS.get(name, (name,))]
     for name in names:
@@ -159,7 +257,13 @@ def _first_of_each(episodes: Sequence[Episode], limit: int) -> list[Episode]:
 
 
 def _with_bar(
-    actor: Actor, world: World, episodes: Sequence[Episode], num_envs: int, seed: int, reward: RewardOptions
+    actor: Actor,
+    world: World,
+    episodes: Sequence[Episode],
+    num_envs: int,
+    seed: int,
+    reward: RewardOptions,
+    keeper: _Keeper,
 ) -> tuple[Outcome, ...]:
     from tqdm import tqdm
 
@@ -171,5 +275,6 @@ def _with_bar(
             successes += outcome.success
             bar.set_postfix_str(f"success {successes / (bar.n + 1):.1%}", refresh=False)
             bar.update()
+            keeper(outcome)
 
         return evaluate(actor, world, episodes, num_envs=num_envs, seed=seed, reward=reward, progress=progress)

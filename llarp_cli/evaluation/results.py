@@ -4,29 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from llarp_cli.config import Recipe
+from llarp_cli.evaluation.records import Outcome, Record
 from llarp_cli.intervals import wilson
 from llarp_cli.rearrangement.splits import GROUPS
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One episode's end.
-
-    Attributes:
-        total_reward: undiscounted.
-        length: steps.
-        invalid_skills: steps whose skill could not be used.
-    """
-
-    id: str
-    split: str
-    family: str
-    success: bool
-    total_reward: float
-    length: int
-    invalid_skills: int
 
 
 @dataclass(frozen=True)
@@ -40,6 +24,9 @@ class Results:
         deterministic: the likeliest skill was taken.
         outcomes: in the order of the episodes.
         left_out: family → episodes not run because the recipe does not train it, or another was asked for.
+        records: the same outcomes as they are kept, a record for each split.
+        recipe: of the policy; None for what is not learned.
+        kept_in: the folder where the records are kept; None where they are not.
     """
 
     policy: str
@@ -48,6 +35,9 @@ class Results:
     deterministic: bool
     outcomes: tuple[Outcome, ...]
     left_out: dict[str, int] = field(default_factory=dict)
+    records: tuple[Record, ...] = ()
+    recipe: Recipe | None = None
+    kept_in: Path | None = None
 
     @property
     def splits(self) -> dict[str, tuple[Outcome, ...]]:
@@ -67,7 +57,7 @@ class Results:
 
     def to_json(self) -> dict[str, Any]:
         """As `llarp eval --json` writes it: success rates are fractions; return, length and invalid_skills
-        are means per episode; interval is Wilson's, 95%."""
+        are means per episode; interval is Wilson's, 95%. `llarp compare` reads recipe and records."""
         return {
             "policy": self.policy,
             "backbone": self.backbone,
@@ -75,6 +65,8 @@ class Results:
             "splits": {name: summarize(outcomes) for name, outcomes in self.splits.items()},
             "groups": {name: summarize(outcomes) for name, outcomes in self.groups.items()},
             "total": summarize(self.outcomes),
+            "recipe": None if self.recipe is None else self.recipe.model_dump(mode="json"),
+            "records": [record.to_json() for record in self.records],
         }
 
 
