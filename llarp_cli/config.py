@@ -105,6 +105,30 @@ class AdapterOptions(Section):
     action_tokens: Annotated[int, Field(ge=0, le=1)] = 0
 
 
+class LSTMOptions(Section):
+    """The baseline `policy: lstm`.
+
+    Attributes:
+        instruction: how it reads. "words": word embeddings and a recurrent network learned from scratch; "backbone":
+            a small learned module sums up the hidden states that the frozen language model gives (Szot et al. 2024).
+    """
+
+    instruction: Literal["words", "backbone"] = "words"
+
+
+class TransformerOptions(Section):
+    """The baseline `policy: transformer`, learned from scratch; what is left out is as the backbone has it.
+
+    Attributes:
+        layers, heads: of it.
+        width: numbers in a token.
+    """
+
+    layers: Positive | None = None
+    width: Positive | None = None
+    heads: Positive | None = None
+
+
 class TaskOptions(Section):
     """What is trained on.
 
@@ -212,7 +236,7 @@ class Recipe(Section):
     Attributes:
         steps: environment steps in all, imitation's included.
         environment: an environment plugin.
-        policy: "llarp" (frozen LLM) or a baseline.
+        policy: "llarp" (frozen LLM), or a baseline: "lstm" or "transformer".
         num_envs: environments per process.
         seed: of everything.
     """
@@ -220,13 +244,28 @@ class Recipe(Section):
     steps: Positive = 1_000_000
     seed: Count = 0
     environment: str = "home"
-    policy: Literal["llarp", "lstm"] = "llarp"
+    policy: Literal["llarp", "lstm", "transformer"] = "llarp"
     num_envs: Positive = 128
     backbone: BackboneOptions = BackboneOptions()
     vision: VisionOptions = VisionOptions()
     adapter: AdapterOptions = AdapterOptions()
+    lstm: LSTMOptions = LSTMOptions()
+    transformer: TransformerOptions = TransformerOptions()
     tasks: TaskOptions = TaskOptions()
     reward: RewardOptions = RewardOptions()
     imitation: ImitationOptions = ImitationOptions()
     ppo: PPOOptions = PPOOptions()
     checkpoint: CheckpointOptions = CheckpointOptions()
+
+    @property
+    def reads_with_backbone(self) -> bool:
+        """Whether the policy runs the language model; else it takes its tokenizer, and perhaps its size."""
+        return self.policy == "llarp" or (self.policy == "lstm" and self.lstm.instruction == "backbone")
+
+    @property
+    def label(self) -> str:
+        """A short name of what is trained, for run directories, films and tables."""
+        backbone = self.backbone.name + ("-random" if self.backbone.weights == "random" else "")
+        if self.policy == "llarp":
+            return backbone
+        return f"{self.policy}-{backbone}" if self.reads_with_backbone else self.policy

@@ -30,7 +30,9 @@ HOW = {
     "llarp": "A {kind} language model sees through a vision encoder\n"
     "and chooses one of 70 skills at each step (LLaRP: Szot et al., *Large Language Models as Generalizable\n"
     "Policies for Embodied Tasks*, ICLR 2024).",
-    "lstm": "An LSTM trained from scratch, the baseline to LLaRP,\n"
+    "lstm": "An LSTM trained from scratch, the baseline to LLaRP, {reads},\n"
+    "sees through a vision encoder and chooses one of 70 skills at each step.",
+    "transformer": "A transformer trained from scratch, the baseline to LLaRP,\n"
     "reads the instruction, sees through a vision encoder and chooses one of 70 skills at each step.",
 }
 """Policy kind → how it works, for the model card; `kind` is of its language model."""
@@ -81,8 +83,13 @@ def model_card(
         parameters=f"{parameters:,}",
         size=f"{adapter.stat().st_size / 1e6:.1f} MB",
         policy=config.policy,
-        how=HOW[config.policy].format(kind="frozen" if config.backbone.frozen else "LoRA-tuned"),
-        role=f" ({_role(config)})",
+        how=HOW[config.policy].format(
+            kind="frozen" if config.backbone.frozen else "LoRA-tuned",
+            reads="reads the instruction with a frozen language model"
+            if recipe.reads_with_backbone
+            else "reads the instruction",
+        ),
+        role=f" ({_role(config, recipe)})",
         backbone=f"`{config.backbone.name}`: {config.backbone.weights}{revision}, {config.backbone.dtype}, "
         f"SHA-256 {config.backbone.hash[:12]}",
         vision=f"`{config.vision.name}`: {config.vision.weights}, {config.vision.image_size} pixels, "
@@ -100,9 +107,9 @@ def model_card(
     return f"---\n{card.to_yaml()}\n---\n\n{body}"
 
 
-def _role(config: PolicyConfig) -> str:
-    if config.policy != "llarp":
-        return "tokenizer only"
+def _role(config: PolicyConfig, recipe: Recipe) -> str:
+    if not recipe.reads_with_backbone:
+        return "tokenizer only" if config.policy == "lstm" else "tokenizer and size only"
     if config.backbone.frozen:
         return "frozen"
     return f"not frozen: LoRA of rank {config.backbone.lora_rank} is among the trained parts"

@@ -257,7 +257,6 @@ def check_names(recipe: Recipe) -> None:
             "`llarp doctor --env habitat` says what it needs; --env home needs nothing more",
         )
     registry.find("environment", recipe.environment)
-    if recipe.policy == "llarp":
-        registry.find("backbone", recipe.backbone.name)
+    registry.find("backbone", recipe.backbone.name)
     if recipe.vision.name is not None:
         registry.find("vision encoder", recipe.vision.name)

@@ -98,7 +98,7 @@ def train(
     elif run_dir is not None:
         refuse_used(run_dir)
     elif not launched:
-        run_dir = new_run_path(name, recipe.backbone.name if recipe.policy == "llarp" else recipe.policy)
+        run_dir = new_run_path(name, recipe.label)
     job = Job(recipe, resume or run_dir, name, steps, tuple(sys.argv), num_processes)
     path, finished = _work(job) if launched or num_processes == 1 else (job.run_dir, _launch(job))
     if not finished:
@@ -179,7 +179,7 @@ def _work(job: Job) -> tuple[Path, bool]:
 
 def _create_run(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator) -> RunDirectory:
     """The new run's directory, made by the first process."""
-    path = [job.run_dir or new_run_path(job.name, recipe.backbone.name if recipe.policy == "llarp" else recipe.policy)]
+    path = [job.run_dir or new_run_path(job.name, recipe.label)]
     if accelerator.num_processes > 1:
         broadcast_object_list(path)
     if accelerator.is_main_process:
@@ -222,7 +222,9 @@ def _facts(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: 
 def _banner(recipe: Recipe, policy: Policy, run: RunDirectory, accelerator: Accelerator, steps: int) -> list[str]:
     backbone, encoder = policy.frozen.backbone, policy.frozen.encoder
     trained = sum(parameter.numel() for parameter in policy.parameters())
-    reader = f"{backbone.parameters:,} frozen parameters" if recipe.policy == "llarp" else "tokenizer only"
+    reader = f"{backbone.parameters:,} frozen parameters"
+    if not recipe.reads_with_backbone:
+        reader = "tokenizer only" if recipe.policy == "lstm" else "tokenizer and size only"
     if backbone.trained is not None:
         updates = sum(parameter.numel() for parameter in backbone.trained.parameters())
         reader = (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from llarp_cli.backbones.contract import BackboneIdentity
-from llarp_cli.config import AdapterOptions, BackboneOptions, VisionOptions
+from llarp_cli.config import AdapterOptions, BackboneOptions, LSTMOptions, VisionOptions
 from llarp_cli.policy.contract import Policy
 
 
@@ -41,6 +42,7 @@ class FakeBackbone:
 
     def __init__(self, options: BackboneOptions | None = None, seed: int = 0):
         self.hidden_size, self.context_length, self.token_scale, self.vocabulary_size = 24, 300, 0.3, 128
+        self.layers, self.heads = 2, 4
         self.device, self.dtype, self.trained = torch.device("cpu"), torch.float32, None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -59,6 +61,10 @@ class FakeBackbone:
                 FakePrefix(len(ids), self.model(self.words(torch.tensor(ids)))[1][0])
                 for ids in self.tokenize(instructions)
             ]
+
+    @torch.no_grad()
+    def text_features(self, instructions: Sequence[str]) -> list[Tensor]:
+        return [self.model(self.words(torch.tensor(ids)))[0] for ids in self.tokenize(instructions)]
 
     def forward(self, tokens: Tensor, lengths: Sequence[int], prefixes: Sequence[FakePrefix]) -> Tensor:
         parts = tokens.split(list(lengths))
@@ -119,15 +125,23 @@ class FakeEncoder:
 def make_policy(
     kind: str, tokens: int = 1, action_tokens: int = 0, trained_vision: bool = False, backbone=None
 ) -> Policy:
-    """A small policy of a kind around the stand-ins (or another backbone), seeded."""
+    """A small policy of a kind ("lstm-backbone" reads with the backbone) around the stand-ins (or another backbone),
+    seeded."""
     from llarp_cli.policy.llarp import LLaRPPolicy
     from llarp_cli.policy.lstm import LSTMPolicy
+    from llarp_cli.policy.transformer import TransformerPolicy
 
     options = AdapterOptions(hidden=32, decoder_hidden=32, action_tokens=action_tokens)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder = FakeEncoder(tokens=tokens, trained=trained_vision)
-        policy = {"llarp": LLaRPPolicy, "lstm": LSTMPolicy}[kind](backbone or FakeBackbone(), encoder, options)
+        made = {
+            "llarp": LLaRPPolicy,
+            "lstm": LSTMPolicy,
+            "lstm-backbone": partial(LSTMPolicy, lstm=LSTMOptions(instruction="backbone")),
+            "transformer": TransformerPolicy,
+        }
+        policy = made[kind](backbone or FakeBackbone(), encoder, options)
         nn.init.normal_(
             policy.adapter.decoder.mlp[-1].weight, std=0.02
         )  # larger than training's, so that tests can see

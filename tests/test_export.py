@@ -24,7 +24,7 @@ from llarp_cli.policy.build import build_policy
 from llarp_cli.policy.files import POLICY_FILES, open_policy, save_policy
 from llarp_cli.rearrangement.skills import SKILLS
 
-BOTH = pytest.mark.parametrize("kind", ["llarp", "lstm"])
+BOTH = pytest.mark.parametrize("kind", ["llarp", "lstm", "transformer"])
 
 
 @pytest.fixture(autouse=True)

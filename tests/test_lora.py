@@ -200,7 +200,7 @@ def doubles(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"policy": "lstm"}, "takes only the tokenizer"),
+        ({"policy": "lstm"}, "leaves its backbone as it is"),
         ({"backbone": {"name": "fake", "lora": {"rank": 4}}}, "backbone 'fake' cannot be trained"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Both learned policies: acting step by step equals evaluating whole episodes, for any layout of tokens."""
+"""All learned policies: acting step by step equals evaluating whole episodes, for any layout of tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llarp_cli.policy.contract import Fragments
 from llarp_cli.policy.parts import EPISODE_STEPS
 from llarp_cli.rearrangement.environment import MAX_STEPS
 
-KINDS = ["llarp", "lstm"]
+KINDS = ["llarp", "lstm", "lstm-backbone", "transformer"]
 LAYOUTS = [(1, 0), (4, 1)]
 TEXTS = ["fetch me an apple", "put a lemon on the sofa please, and do not drop it", "tidy up", "a"]
 

@@ -98,7 +98,7 @@ def test_an_empty_recipe_is_all_defaults(recipe):
         ("ppo=3", "ppo = 3 (command line): ppo is a section", "set a key of it, e.g. ppo.gamma=3"),
         ("ppo.clip=2", "ppo.clip = 2 (command line): should be less than 1", None),
         ("ppo.lr=0", "ppo.lr = 0 (command line): should be greater than 0", None),
-        ("policy=mlp", "policy = mlp (command line): should be 'llarp' or 'lstm'", None),
+        ("policy=mlp", "policy = mlp (command line): should be 'llarp', 'lstm' or 'transformer'", None),
         ("ppo.clip_value=maybe", "ppo.clip_value = maybe (command line): should be a valid boolean", None),
         ("steps", "'steps' sets nothing (command line)", "write key.sub=value, e.g. ppo.lr=1e-4"),
         ("=3", "'=3' sets nothing (command line)", "write key.sub=value, e.g. ppo.lr=1e-4"),

@@ -64,6 +64,7 @@ class Backbone(Protocol):
         hidden_size: D.
         device, dtype: of activations.
         context_length: tokens that fit, instruction included.
+        layers, heads: of its transformer.
         token_scale: standard deviation of the word embeddings, to which observation tokens are scaled.
         vocabulary_size: of the tokenizer.
         parameters: how many it has, all frozen.
@@ -75,6 +76,8 @@ class Backbone(Protocol):
     device: torch.device
     dtype: torch.dtype
     context_length: int
+    layers: int
+    heads: int
     token_scale: float
     vocabulary_size: int
     parameters: int
@@ -89,6 +92,14 @@ class Backbone(Protocol):
 
         Raises:
             UsageProblem: an instruction alone exceeds the context.
+        """
+
+    def text_features(self, instructions: Sequence[str]) -> list[Tensor]:
+        """Final hidden states [P, D] of each instruction's own P tokens, without gradient, as the frozen weights
+        give them; equal texts are read once and kept in bounded memory.
+
+        Raises:
+            UsageProblem: an instruction exceeds the context.
         """
 
     def forward(self, tokens: Tensor, lengths: Sequence[int], prefixes: Sequence[Prefix]) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from llarp_cli.backbones.attention import PACKED, Layout, Pass
 from llarp_cli.backbones.contract import BackboneIdentity
 from llarp_cli.backbones.lora import LoraWeights, add_lora, frozen_state
-from llarp_cli.backbones.prefixes import EncodePass, ForwardPass, InstructionPrefix, PrefixStore
+from llarp_cli.backbones.prefixes import EncodePass, ForwardPass, InstructionPrefix, PrefixStore, TextFeatures
 from llarp_cli.backbones.rollout_cache import ExtendPass, RowSlotCache
 from llarp_cli.config import LoraOptions
 from llarp_cli.errors import UsageProblem
@@ -105,11 +105,14 @@ class FrozenBackbone:
         self._tokenizer = tokenizer
         self._first_position = first_position
         self._prefixes = PrefixStore(prefix_cache_mb << 20)
+        self._text_features = PrefixStore(prefix_cache_mb << 20)
         embedding = model.get_input_embeddings()
         self.hidden_size: int = embedding.weight.shape[1]
         self.device = torch.zeros(0, device=device).device  # "cuda" has a number
         self.dtype: torch.dtype = embedding.weight.dtype
         self.context_length = context_length
+        self.layers: int = model.config.num_hidden_layers
+        self.heads: int = model.config.num_attention_heads
         self.vocabulary_size = tokenizer.size
         self.parameters: int = model.num_parameters()
         with torch.no_grad():
@@ -133,9 +136,22 @@ class FrozenBackbone:
         return self._tokenizer(instructions)
 
     def encode(self, instructions: Sequence[str]) -> list[InstructionPrefix]:
-        known = self._known_prefixes()
+        return self._once_each(instructions, self._known_prefixes(), self._encode)
+
+    @torch.no_grad()
+    def text_features(self, instructions: Sequence[str]) -> list[Tensor]:
+        found = self._once_each(instructions, self._text_features, self._encode_features)
+        return [features.hidden for features in found]
+
+    def _once_each(
+        self,
+        instructions: Sequence[str],
+        known: PrefixStore,
+        encode: Callable[[list[list[int]], int], list[Any]],
+    ) -> list[Any]:
+        """What a store knows of the instructions, or else `encode` makes of token ids of about the same length."""
         found = {text: known.get(text) for text in instructions}
-        missing = [text for text, prefix in found.items() if prefix is None]
+        missing = [text for text, encoded in found.items() if encoded is None]
         buckets: dict[int, list[tuple[str, list[int]]]] = {}
         for text, ids in zip(missing, self.tokenize(missing) if missing else [], strict=True):
             if not ids:
@@ -149,9 +165,9 @@ class FrozenBackbone:
             buckets.setdefault(-(-len(ids) // BUCKET) * BUCKET, []).append((text, ids))
         for width, texts in sorted(buckets.items()):
             for part in self._batches(texts):
-                for (text, _), prefix in zip(part, self._encode([ids for _, ids in part], width), strict=True):
-                    found[text] = prefix
-                    known.add(text, prefix)
+                for (text, _), encoded in zip(part, encode([ids for _, ids in part], width), strict=True):
+                    found[text] = encoded
+                    known.add(text, encoded)
         return [found[text] for text in instructions]
 
     def _known_prefixes(self) -> PrefixStore:
@@ -179,7 +195,15 @@ class FrozenBackbone:
         yield batch
 
     def _encode(self, texts: list[list[int]], width: int) -> list[InstructionPrefix]:
-        wanted = len(texts)
+        encoded, _, lengths = self._run_texts(texts, width)
+        return encoded.prefixes(lengths)[: len(texts)]
+
+    def _encode_features(self, texts: list[list[int]], width: int) -> list[TextFeatures]:
+        _, hidden, lengths = self._run_texts(texts, width)
+        return [TextFeatures(one.clone()) for one in hidden.split(lengths)[: len(texts)]]
+
+    def _run_texts(self, texts: list[list[int]], width: int) -> tuple[EncodePass, Tensor, list[int]]:
+        """The pass over some texts, their hidden states [S, D] and lengths; on a CPU with others behind them."""
         if self.device.type == "cpu":
             missing = ENCODED_AT_ONCE_ON_CPU - sum(map(len, texts))
             texts = texts + [texts[0][: missing - begin] for begin in range(0, missing, len(texts[0]))]
@@ -188,8 +212,8 @@ class FrozenBackbone:
         encoded = EncodePass(layout)
         ids = torch.tensor([token for text in texts for token in text], device=self.device)[None]
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trained is not None):
-            self.run(encoded, input_ids=ids)
-        return encoded.prefixes(lengths)[:wanted]
+            hidden = self.run(encoded, input_ids=ids)
+        return encoded, hidden, lengths
 
     def forward(self, tokens: Tensor, lengths: Sequence[int], prefixes: Sequence[InstructionPrefix]) -> Tensor:
         if not len(tokens):

@@ -38,23 +38,38 @@ class InstructionPrefix:
         return self.keys_values.numel() * self.keys_values.element_size()
 
 
+@dataclass(frozen=True)
+class TextFeatures:
+    """Final hidden states of one instruction, read alone.
+
+    Attributes:
+        hidden: [P, D].
+    """
+
+    hidden: Tensor
+
+    @property
+    def bytes(self) -> int:
+        return self.hidden.numel() * self.hidden.element_size()
+
+
 class PrefixStore:
-    """The prefixes used last, by text, up to `limit` bytes."""
+    """The prefixes (or text features) used last, by text, up to `limit` bytes."""
 
     def __init__(self, limit: int):
         self.limit = limit
         self.size = 0
-        self._kept: OrderedDict[str, InstructionPrefix] = OrderedDict()
+        self._kept: OrderedDict[str, InstructionPrefix | TextFeatures] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, text: str) -> InstructionPrefix | None:
+    def get(self, text: str) -> InstructionPrefix | TextFeatures | None:
         if text in self._kept:
             self._kept.move_to_end(text)
         return self._kept.get(text)
 
-    def add(self, text: str, prefix: InstructionPrefix) -> None:
+    def add(self, text: str, prefix: InstructionPrefix | TextFeatures) -> None:
         self._kept[text] = prefix
         self.size += prefix.bytes
         while self.size > self.limit and len(self._kept) > 1:

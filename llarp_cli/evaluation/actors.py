@@ -240,12 +240,12 @@ def open_actor(source: Path | Literal["planner", "searcher", "random"], *, seed:
     if source == "random":
         return Opened(RandomActor(seed), "random", "random")
     policy, recipe = open_learned(source)
-    backbone = recipe.backbone.name if recipe.policy == "llarp" else None
+    backbone = recipe.backbone.name if recipe.reads_with_backbone else None
     rank = recipe.backbone.lora.rank
     return Opened(
         PolicyActor(policy, seed, deterministic),
         str(source),
-        backbone or recipe.policy,
+        recipe.label,
         f"{backbone} (not frozen: LoRA of rank {rank})" if rank else backbone,
         recipe.environment,
         recipe.tasks.families,

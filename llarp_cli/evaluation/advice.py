@@ -168,5 +168,4 @@ def open_adviser(source: Path | str) -> OpenedAdviser:
     from llarp_cli.evaluation.actors import open_learned
 
     policy, recipe = open_learned(Path(source))
-    label = recipe.backbone.name if recipe.policy == "llarp" else recipe.policy
-    return OpenedAdviser(LearnedAdviser(policy, label), str(source), recipe.environment, recipe.reward)
+    return OpenedAdviser(LearnedAdviser(policy, recipe.label), str(source), recipe.environment, recipe.reward)

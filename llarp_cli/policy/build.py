@@ -13,10 +13,11 @@ from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.llarp import LLaRPPolicy
 from llarp_cli.policy.lstm import LSTMPolicy
 from llarp_cli.policy.parts import CONTEXT_STEPS
+from llarp_cli.policy.transformer import TransformerPolicy
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.vision.contract import VisionEncoder
 
-LearnedPolicy = LLaRPPolicy | LSTMPolicy
+LearnedPolicy = LLaRPPolicy | LSTMPolicy | TransformerPolicy
 
 INSTRUCTION_TOKENS = 64
 """What a context must hold beside an episode; the benchmark's longest sentences stay below it."""
@@ -43,10 +44,13 @@ def build_policy(recipe: Recipe, device: Any, *, world: World | None = None) -> 
         backbone: Backbone = registry.build("backbone", recipe.backbone.name, recipe.backbone, device)
     _check_updates(recipe, backbone)
     _check_context(recipe, backbone)
-    kind = {"llarp": LLaRPPolicy, "lstm": LSTMPolicy}[recipe.policy]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2 * recipe.seed + 1)
-        return kind(backbone, encoder, recipe.adapter)
+        if recipe.policy == "lstm":
+            return LSTMPolicy(backbone, encoder, recipe.adapter, recipe.lstm)
+        if recipe.policy == "transformer":
+            return TransformerPolicy(backbone, encoder, recipe.adapter, recipe.transformer)
+        return LLaRPPolicy(backbone, encoder, recipe.adapter)
 
 
 def check_renderer(encoder: VisionEncoder, world: World) -> None:
@@ -84,7 +88,7 @@ def _check_updates(recipe: Recipe, backbone: Backbone) -> None:
     rank = recipe.backbone.lora.rank
     if rank and recipe.policy != "llarp":
         raise UsageProblem(
-            f"backbone.lora.rank = {rank}: policy '{recipe.policy}' takes only the tokenizer from its backbone",
+            f"backbone.lora.rank = {rank}: policy '{recipe.policy}' leaves its backbone as it is",
             "leave backbone.lora out",
         )
     if rank and backbone.trained is None:

@@ -83,7 +83,7 @@ class PolicyConfig(Record):
 
     format: Literal[1]
     llarp: str
-    policy: Literal["llarp", "lstm"]
+    policy: Literal["llarp", "lstm", "transformer"]
     environment: str
     backbone: BackboneRecord
     vision: VisionRecord

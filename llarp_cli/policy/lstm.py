@@ -1,7 +1,8 @@
-"""The baseline without a language model: word embeddings and recurrent networks learned from scratch.
+"""The recurrent baseline: an LSTM that acts on pictures and an instruction summed up in one vector.
 
-It sees the same features, has the same adapter and heads, and reads instructions through the same
-tokenizer as the policy it is compared with.
+It sees the same features and has the same adapter and heads as the policy it is compared with. It reads either
+with word embeddings of its own, learned from scratch through the same tokenizer, or with the frozen language
+model, whose hidden states a small learned module sums up (LSTM-Flan and LSTM-LLaMA: Szot et al. 2024, section 5).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from llarp_cli.backbones.contract import Backbone
-from llarp_cli.config import AdapterOptions
+from llarp_cli.config import AdapterOptions, LSTMOptions
 from llarp_cli.policy.adapter import Adapter
 from llarp_cli.policy.contract import Decision, Fragments
 from llarp_cli.policy.parts import Frozen, choose
@@ -27,23 +28,72 @@ from llarp_cli.vision.contract import VisionEncoder
 WORD_SIZE = 128
 HIDDEN_SIZE = 512
 
+QUERIES, READER_HEADS = 4, 8
+"""Of the module that sums up a language model's hidden states."""
 
-class InstructionEncoder(nn.Module):
-    """Token ids to one vector per instruction: embeddings, then the last states of a two-way GRU."""
 
-    def __init__(self, vocabulary_size: int):
+class WordReader(nn.Module):
+    """One vector per instruction from its words: embeddings, then the last states of a two-way GRU.
+
+    Args:
+        backbone: its tokenizer is used.
+    """
+
+    def __init__(self, backbone: Backbone):
         super().__init__()
-        self.words = nn.Embedding(vocabulary_size, WORD_SIZE)
+        self._tokenize = backbone.tokenize
+        self.words = nn.Embedding(backbone.vocabulary_size, WORD_SIZE)
         self.gru = nn.GRU(WORD_SIZE, HIDDEN_SIZE // 2, batch_first=True, bidirectional=True)
 
-    def forward(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
-        """Token ids of E instructions to float32 [E, HIDDEN_SIZE]."""
+    def prepare(self, instructions: Sequence[str]) -> None:
+        """Nothing is kept."""
+
+    def forward(self, instructions: Sequence[str]) -> Tensor:
+        """E instructions to float32 [E, HIDDEN_SIZE]."""
         device = self.words.weight.device
+        token_ids = self._tokenize(instructions)
         padded = pad_sequence([torch.tensor(ids, device=device) for ids in token_ids], batch_first=True)
         lengths = torch.tensor([len(ids) for ids in token_ids])
         packed = pack_padded_sequence(self.words(padded), lengths, batch_first=True, enforce_sorted=False)
         _, last = self.gru(packed)
         return last.transpose(0, 1).flatten(1)
+
+
+class BackboneReader(nn.Module):
+    """One vector per instruction from the frozen language model's hidden states.
+
+    Learned queries attend to them, a perceiver of one layer (Jaegle et al. 2021; the resampler of Alayrac et al.
+    2022): what they gather is concatenated.
+
+    Args:
+        backbone: reads each instruction once.
+    """
+
+    def __init__(self, backbone: Backbone):
+        super().__init__()
+        self._text_features = backbone.text_features
+        # Hidden states differ by orders of magnitude in scale, between models and between features.
+        self.input_norm = nn.LayerNorm(backbone.hidden_size)
+        self.project = nn.Linear(backbone.hidden_size, HIDDEN_SIZE)
+        self.queries = nn.Parameter(torch.randn(QUERIES, HIDDEN_SIZE))
+        self.attention = nn.MultiheadAttention(HIDDEN_SIZE, READER_HEADS, batch_first=True)
+        self.summary = nn.Sequential(
+            nn.LayerNorm(QUERIES * HIDDEN_SIZE), nn.Linear(QUERIES * HIDDEN_SIZE, HIDDEN_SIZE), nn.Tanh()
+        )
+
+    def prepare(self, instructions: Sequence[str]) -> None:
+        """Have the language model read them."""
+        self._text_features(instructions)
+
+    def forward(self, instructions: Sequence[str]) -> Tensor:
+        """E instructions to float32 [E, HIDDEN_SIZE]."""
+        features = self._text_features(instructions)
+        lengths = torch.tensor([len(one) for one in features], device=self.queries.device)
+        words = self.project(self.input_norm(pad_sequence(features, batch_first=True).float()))
+        beyond = torch.arange(words.shape[1], device=words.device) >= lengths[:, None]
+        queries = self.queries.expand(len(features), -1, -1)
+        gathered, _ = self.attention(queries, words, words, key_padding_mask=beyond, need_weights=False)
+        return self.summary(gathered.flatten(1))
 
 
 @dataclass
@@ -59,12 +109,15 @@ class LSTMPolicy(nn.Module):
     """An LSTM over visual features and an encoded instruction.
 
     Args:
-        backbone: only its tokenizer and device are used.
+        backbone: it or its tokenizer reads, and it names the device.
         encoder: the vision encoder.
         options: the adapter's sizes.
+        lstm: how it reads.
     """
 
-    def __init__(self, backbone: Backbone, encoder: VisionEncoder, options: AdapterOptions):
+    def __init__(
+        self, backbone: Backbone, encoder: VisionEncoder, options: AdapterOptions, lstm: LSTMOptions | None = None
+    ):
         super().__init__()
         self.frozen = Frozen(backbone, encoder)
         self.image_size = encoder.image_size
@@ -72,7 +125,8 @@ class LSTMPolicy(nn.Module):
         self.adapter = Adapter(
             encoder.trained, encoder.feature_size, encoder.tokens, HIDDEN_SIZE, 1.0, self.num_actions, options
         )
-        self.reader = InstructionEncoder(backbone.vocabulary_size)
+        reads = (lstm or LSTMOptions()).instruction
+        self.reader = WordReader(backbone) if reads == "words" else BackboneReader(backbone)
         self.core = nn.LSTM((self.adapter.tokens_per_step + 1) * HIDDEN_SIZE, HIDDEN_SIZE)
         self.to(backbone.device)
 
@@ -81,7 +135,8 @@ class LSTMPolicy(nn.Module):
         return self.frozen.perceive(rgb)
 
     def prepare(self, instructions: Sequence[str]) -> None:
-        """See `Policy.prepare`; nothing is kept."""
+        """See `Policy.prepare`."""
+        self.reader.prepare(instructions)
 
     def initial_state(self, rows: int) -> LSTMState:
         """See `Policy.initial_state`."""
@@ -135,7 +190,7 @@ class LSTMPolicy(nn.Module):
     def _read(self, instructions: Sequence[str]) -> Tensor:
         """Encoded instructions [E, HIDDEN_SIZE]; equal texts are read once."""
         place = {text: i for i, text in enumerate(dict.fromkeys(instructions))}
-        encoded = self.reader(self.frozen.backbone.tokenize(list(place)))
+        encoded = self.reader(list(place))
         return encoded[[place[text] for text in instructions]]
 
     def _inputs(self, features: Tensor, previous_actions: Tensor, instructions: Tensor) -> Tensor:
