@@ -8,10 +8,11 @@ Z95 = 1.959963984540054
 """Standard normal quantile of a two-sided 95% interval."""
 
 
-def wilson(successes: int, episodes: int) -> tuple[float, float]:
+def wilson(successes: float, episodes: int) -> tuple[float, float]:
     """95% interval of a success rate (Wilson 1927): inside [0, 1] and sensible at 0 and 100%.
 
     Args:
+        successes: a mean over several tries of each episode need not be whole.
         episodes: at least 1.
     """
     rate, z = successes / episodes, Z95

@@ -18,6 +18,7 @@ from llarp_cli.errors import LlarpError, SeveralProblems, unknown
 COMMANDS = {
     "train": "llarp_cli.cli.train:train",
     "eval": "llarp_cli.cli.eval:eval_",
+    "compare": "llarp_cli.cli.compare:compare",
     "rollout": "llarp_cli.cli.rollout:rollout",
     "play": "llarp_cli.cli.play:play",
     "export": "llarp_cli.cli.export:export",

@@ -20,7 +20,7 @@ from llarp_cli.rearrangement.environment import RearrangementVectorEnv
 from llarp_cli.rearrangement.episode_files import read_episodes
 from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.simulator import World
-from llarp_cli.rearrangement.splits import GROUPS, SPLITS, EpisodeList, find_split, split_episodes
+from llarp_cli.rearrangement.splits import EpisodeList, expand, split_episodes
 from llarp_cli.rearrangement.tasks import FAMILIES, TRAINED
 from llarp_cli.recipes import load_recipe
 
@@ -229,14 +229,6 @@ class _Keeper:
             keep(self._run, self._heads[outcome.split].with_outcomes(outcomes))
         except OSError:  # somebody else's run, say: it can be evaluated all the same
             self.folder = None
-
-
-def expand(splits: Sequence[str]) -> list[str]:
-    """Splits by name, groups replaced by theirs, none twice."""
-    names = [one for name in splits or SPLITS for one in GROUPS.get(name, (name,))]
-    for name in names:
-        find_split(name)
-    return list(dict.fromkeys(names))
 
 
 def _check_families(families: Sequence[str], given: Sequence[Episode]) -> None:

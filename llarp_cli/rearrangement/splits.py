@@ -111,6 +111,18 @@ def find_split(name: str) -> Split:
     return SPLITS[name]
 
 
+def expand(names: Sequence[str]) -> list[str]:
+    """The splits that names of splits and groups stand for, none twice; all there are where none is named.
+
+    Raises:
+        UsageProblem: a name is neither.
+    """
+    splits = [one for name in names or SPLITS for one in GROUPS.get(name, (name,))]
+    for name in splits:
+        find_split(name)
+    return list(dict.fromkeys(splits))
+
+
 def training_task(
     split: str, index: int, families: Sequence[str] = (), categories: Sequence[str] = (), seed: int = 0
 ) -> Task:

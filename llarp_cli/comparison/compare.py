@@ -1,0 +1,257 @@
+"""What `llarp compare` finds: success per split, what it took in steps, and the method against each baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llarp_cli.comparison.curves import Curve, band, curve_of
+from llarp_cli.comparison.matching import Match, TrainSuccess, match, train_success
+from llarp_cli.comparison.methods import Method, find_methods
+from llarp_cli.comparison.outcomes import Aligned, At, Wanted, align
+from llarp_cli.comparison.statistics import Estimate, mean_success
+from llarp_cli.errors import UsageProblem
+from llarp_cli.evaluation.records import episodes_sha256
+from llarp_cli.rearrangement.episode_files import read_episodes
+from llarp_cli.rearrangement.splits import GROUPS, SPLIT_SIZE, SPLITS, expand
+
+THRESHOLD = 0.8
+
+
+@dataclass(frozen=True)
+class Reached:
+    """When a method's success in training first came up to a threshold.
+
+    Attributes:
+        runs: steps of each run; None where it never did.
+        steps: the mean over runs, where all of them did.
+    """
+
+    threshold: float
+    runs: tuple[int | None, ...]
+
+    @property
+    def steps(self) -> int | None:
+        found = [steps for steps in self.runs if steps is not None]
+        return round(sum(found) / len(found)) if found and len(found) == len(self.runs) else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method.
+
+    Attributes:
+        splits: split → success, over the episodes that all methods share.
+        by_run: split → success of each run.
+        groups: group → the mean over its splits, where the method has all of them.
+        group_by_run: group → that mean of each run.
+        sizes: split → episodes it has been tried in, whether or not the others have.
+        curve: over its runs; None without any training to look at.
+        curves: of each run.
+        reached: None likewise.
+        train: success in training at its checkpoints.
+    """
+
+    method: Method
+    splits: dict[str, Estimate]
+    by_run: dict[str, tuple[float, ...]]
+    groups: dict[str, Estimate]
+    group_by_run: dict[str, tuple[float, ...]]
+    sizes: dict[str, int]
+    curve: Curve | None
+    curves: tuple[Curve, ...]
+    reached: Reached | None
+    train: TrainSuccess
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods side by side; the first is the one that the others are baselines of.
+
+    Attributes:
+        rows: a method each.
+        splits: in the order of the tables.
+        groups: group → its splits among them.
+        aligned: what is compared.
+        wanted: which outcomes.
+        matches: the first method against each other one.
+        notes: what a reader must know, a line each.
+    """
+
+    rows: tuple[Row, ...]
+    splits: tuple[str, ...]
+    groups: dict[str, tuple[str, ...]]
+    aligned: Aligned
+    wanted: Wanted
+    matches: tuple[Match, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def episodes(self) -> dict[str, int]:
+        """Split → episodes compared."""
+        return {
+            split: next(row.splits[split].episodes for row in self.rows if split in row.splits) for split in self.splits
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """As `llarp compare --json` writes it: success rates are fractions, intervals 95%."""
+        return {
+            "actions": "likeliest" if self.wanted.deterministic else "sampled",
+            "evaluation_seeds": list(self.aligned.seeds),
+            "splits": {
+                split: {
+                    "episodes": self.episodes[split],
+                    "families": list(self.aligned.families[split]),
+                    **dict(zip(("world", "version", "sha256"), self.aligned.identities[split], strict=True)),
+                }
+                for split in self.splits
+            },
+            "methods": [_row_to_json(row) for row in self.rows],
+            "against_baselines": [one.to_json() for one in self.matches],
+            "notes": list(self.notes),
+        }
+
+
+def compare(
+    names: Sequence[str],
+    *,
+    labels: Mapping[str, str] | None = None,
+    splits: Sequence[str] = (),
+    episode_file: Path | None = None,
+    deterministic: bool = False,
+    threshold: float = THRESHOLD,
+    target: float | None = None,
+) -> Comparison:
+    """Compare what runs and evaluations have kept; nothing is run.
+
+    Args:
+        names: as for `find_methods`.
+        labels: likewise.
+        splits: names of splits or groups; empty for all.
+        episode_file: compare on its episodes in place of the splits.
+        deterministic: evaluations in which the likeliest skill was taken, not those with sampled skills.
+        threshold: success in training whose steps are told.
+        target: success in training at which methods are matched, in place of the first method's.
+
+    Raises:
+        UsageProblem: a name, split or file is not what it should be, evaluations are of different things, or there
+            is nothing at all to compare.
+    """
+    methods = find_methods(names, labels)
+    if episode_file is None:
+        wanted = Wanted(tuple(name for name in SPLITS if name in expand(splits)), None, deterministic)
+    else:
+        episodes = read_episodes(episode_file)
+        parts = {name: [e for e in episodes if e.split == name] for name in dict.fromkeys(e.split for e in episodes)}
+        wanted = Wanted(tuple(parts), {name: episodes_sha256(part) for name, part in parts.items()}, deterministic)
+    aligned = align([At(method, method.steps) for method in methods], wanted)
+    shown = tuple(split for split in wanted.splits if any(split in table for table in aligned.tables))
+    rows = tuple(_row(method, i, aligned, wanted, threshold) for i, method in enumerate(methods))
+    if not shown and not any(row.curve and row.curve.steps for row in rows):
+        raise UsageProblem(
+            "there is nothing to compare: no evaluation and no training of 500 episodes",
+            f"evaluate them first: llarp eval {methods[0].runs[0].name}; or `llarp compare --evaluate ...`",
+        )
+    first, *others = rows
+    matches = [
+        one
+        for row in others
+        if shown
+        for one in match(first.method, row.method, (first.train, row.train), wanted, target=target)
+    ]
+    groups = {
+        group: tuple(split for split in names if split in shown)
+        for group, names in _groups(wanted).items()
+        if any(group in row.groups for row in rows)
+    }
+    return Comparison(rows, shown, groups, aligned, wanted, tuple(matches), tuple(_notes(rows, aligned, wanted, shown)))
+
+
+def _groups(wanted: Wanted) -> dict[str, tuple[str, ...]]:
+    return GROUPS if wanted.hashes is None else {"all": wanted.splits}
+
+
+def _row(method: Method, i: int, aligned: Aligned, wanted: Wanted, threshold: float) -> Row:
+    table = aligned.tables[i]
+    whole = {
+        group: {split: table[split] for split in names}
+        for group, names in _groups(wanted).items()
+        if all(split in table for split in names)
+    }
+    curves = tuple(curve_of(run.updates) for run in method.runs if run.updates)
+    reached = None
+    if curves:
+        reached = Reached(threshold, tuple(curve.reached(threshold) for curve in curves))
+    curve = band(curves) if curves else None
+    return Row(
+        method=method,
+        splits={split: mean_success({split: one}, method.label) for split, one in table.items()},
+        by_run={split: tuple(one.mean(axis=1).tolist()) for split, one in table.items()},
+        groups={group: mean_success(tables, method.label) for group, tables in whole.items()},
+        group_by_run={
+            group: tuple(sum(one.mean(axis=1) for one in tables.values()) / len(tables))
+            for group, tables in whole.items()
+        },
+        sizes=aligned.sizes[i],
+        curve=curve,
+        curves=curves,
+        reached=reached,
+        train=train_success(method, curve, wanted) if curve else TrainSuccess({}, False),
+    )
+
+
+def _notes(rows: Sequence[Row], aligned: Aligned, wanted: Wanted, shown: Sequence[str]) -> list[str]:
+    """What is missing or uneven."""
+    notes = []
+    for row in rows:
+        lacking = [split for split in (shown or wanted.splits) if split not in row.splits]
+        where = f" at {row.method.steps:,} steps" if row.method.steps is not None else ""
+        if lacking:
+            what = "any split" if len(lacking) == len(shown or wanted.splits) else ", ".join(lacking)
+            again = " ".join(f"--split {split}" for split in lacking) if what != "any split" else ""
+            name = row.method.runs[0].name
+            notes.append(f"{row.method.label} is not evaluated in {what}{where}: llarp eval {name} {again}".rstrip())
+    for split in shown:
+        episodes = next(row.splits[split].episodes for row in rows if split in row.splits)
+        more = [f"{row.method.label} {row.sizes[split]}" for row in rows if row.sizes.get(split, 0) > episodes]
+        if more:
+            notes.append(f"{split}: compared on the {episodes} episodes that all have ({', '.join(more)})")
+    if wanted.hashes is None:
+        few = [
+            split for split in shown if next(r.splits[split].episodes for r in rows if split in r.splits) < SPLIT_SIZE
+        ]
+        if few:
+            notes.append(
+                f"fewer than {SPLIT_SIZE} episodes in {', '.join(few)}: families that no recipe trains are left out "
+                "unless evaluated with --all-families"
+            )
+    return notes
+
+
+def _row_to_json(row: Row) -> dict[str, Any]:
+    curve, reached = row.curve, row.reached
+
+    def estimate(one: Estimate, by_run: Sequence[float]) -> dict[str, Any]:
+        told = one.to_json()
+        return {"success": told["value"], "interval": told["interval"], "episodes": told["episodes"],
+                "runs": [float(success) for success in by_run]}  # fmt: skip
+
+    best = curve.best() if curve else None
+    return {
+        "label": row.method.label,
+        "policy": row.method.runs[0].policy,
+        "runs": [{"name": run.name, "seed": run.seed, "steps": run.steps} for run in row.method.runs],
+        "splits": {split: estimate(one, row.by_run[split]) for split, one in row.splits.items()},
+        "groups": {group: estimate(one, row.group_by_run[group]) for group, one in row.groups.items()},
+        "training": None
+        if curve is None or reached is None
+        else {
+            "labelled_steps": curve.labelled,
+            "best": None if best is None else {"steps": best[0], "success": best[1]},
+            "threshold": {"success": reached.threshold, "steps": reached.steps, "runs": list(reached.runs)},
+            "at_checkpoints": {"source": row.train.source, "success": row.train.by_steps},
+            "curve": {"steps": curve.steps, "mean": curve.mean, "low": curve.low, "high": curve.high},
+        },
+    }

@@ -1,0 +1,87 @@
+"""How success in training grew with environment steps, and when it was first good enough."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EPISODES = 500
+"""A running average is over the latest updates that together have so many episodes; before that there is none."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Running success in training over environment steps, of one run or of the mean over several.
+
+    Attributes:
+        steps: after each update, steps labelled by the expert included.
+        mean, low, high: of success; low and high are the lowest and highest run.
+        labelled: steps in the imitation stage, in which the expert labels every step.
+    """
+
+    steps: tuple[int, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    labelled: int
+
+    def at(self, steps: int) -> float | None:
+        """The mean at a number of steps; None where there is none."""
+        return dict(zip(self.steps, self.mean, strict=True)).get(steps)
+
+    def best(self) -> tuple[int, float] | None:
+        """The steps at which the mean is highest, and that mean."""
+        if not self.steps:
+            return None
+        success, steps = max(zip(self.mean, (-s for s in self.steps), strict=True))
+        return -steps, success
+
+    def reached(self, threshold: float) -> int | None:
+        """The steps after which the mean is at least the threshold for the first time."""
+        return next((s for s, mean in zip(self.steps, self.mean, strict=True) if mean >= threshold), None)
+
+
+def read_updates(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a `metrics.jsonl`; one that is being written, or was cut short, is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def curve_of(updates: Sequence[dict[str, Any]]) -> Curve:
+    """One run's curve. Episodes in which the expert acted do not count."""
+    latest: deque[tuple[int, float]] = deque()
+    steps, mean = [], []
+    for update in updates:
+        latest.append((update["episodes"], update["episodes"] * (update["success"] or 0.0)))
+        while sum(n for n, _ in latest) - latest[0][0] >= EPISODES:
+            latest.popleft()
+        episodes = sum(n for n, _ in latest)
+        if episodes >= EPISODES:
+            steps.append(update["steps"])
+            mean.append(sum(k for _, k in latest) / episodes)
+    labelled = max((update["steps"] for update in updates if update["stage"] == "imitation"), default=0)
+    return Curve(tuple(steps), tuple(mean), tuple(mean), tuple(mean), labelled)
+
+
+def band(curves: Sequence[Curve]) -> Curve:
+    """Mean, lowest and highest of several runs, where all of them have a running average.
+
+    Args:
+        curves: at least one.
+    """
+    means = [dict(zip(curve.steps, curve.mean, strict=True)) for curve in curves]
+    steps = [s for s in curves[0].steps if all(s in mean for mean in means)]
+    columns = [[mean[s] for mean in means] for s in steps]
+    return Curve(
+        tuple(steps),
+        tuple(sum(column) / len(column) for column in columns),
+        tuple(min(column) for column in columns),
+        tuple(max(column) for column in columns),
+        curves[0].labelled,
+    )
