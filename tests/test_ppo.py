@@ -224,7 +224,7 @@ def test_gradient_is_clipped_and_its_norm_reported():
     loss_of = of_rollout(rollout, value_coefficient=100.0)
     before = torch.cat([p.detach().flatten() for p in policy.parameters()])
     made = learner(policy)
-    made.optimizer.optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)
+    made.optimizer.optimizer = torch.optim.SGD(policy.parameters(), lr=1.0, fused=True)
     figures = made.update(rollout, loss_of, lr=1.0, epochs=1, minibatches=1, max_grad_norm=0.125)
     after = torch.cat([p.detach().flatten() for p in policy.parameters()])
     assert figures["grad_norm"] > 1.0
@@ -269,7 +269,7 @@ def _share_of_two(rank, port, folder):
     policy = ToyPolicy()
     rollout = a_rollout(policy, steps=7 + 4 * rank, rows=5, seed=rank)
     made = Learner(policy, Accelerator(cpu=True), weight_decay=0.0, seed=5)
-    made.optimizer.optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)
+    made.optimizer.optimizer = torch.optim.SGD(policy.parameters(), lr=1.0, fused=True)
     figures = made.update(rollout, of_rollout(rollout), lr=0.1, epochs=2, minibatches=3, max_grad_norm=1e9)
     torch.save({"weights": policy.state_dict(), "figures": figures}, f"{folder}/{rank}.pt")
     made.accelerator.end_training()

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llarp_cli.backbones.transfer import to_device
 from llarp_cli.learning.clock import Clock
 from llarp_cli.learning.gae import advantages
 from llarp_cli.policy.contract import Decision, Fragments, Policy
@@ -103,21 +104,21 @@ class Rollout:
             the fragments, and int64 [S'] where their learned steps lie in the flattened [T, N] arrays.
         """
         fragments, steps = pack([self.trajectories[i] for i in chosen], self.features, self.actions, self.kept)
-        return fragments, steps[fragments.learned] - self.kept
+        return fragments, steps.index_select(0, fragments.learned) - self.kept
 
 
 def pack(trajectories: Sequence[Trajectory], features: Tensor, actions: Tensor, kept: int) -> tuple[Fragments, Tensor]:
     """Trajectories whose steps lie in `features` and `actions` [P, ...] as fragments, and their steps int64 [S]."""
-    listed = [step for trajectory in trajectories for step in trajectory.steps]
+    listed = np.array([step for trajectory in trajectories for step in trajectory.steps], np.int64)
     before = [step for trajectory in trajectories for step in [-1, *trajectory.steps][: len(trajectory.steps)]]
-    steps = torch.tensor(listed, dtype=torch.int64, device=actions.device)
-    previous = torch.tensor(before, dtype=torch.int64, device=actions.device)
+    steps = to_device(listed, actions.device)
+    previous = to_device(np.array(before, np.int64), actions.device)
     fragments = Fragments(
         features=features[steps],
         instructions=[trajectory.instruction for trajectory in trajectories],
         lengths=[len(trajectory.steps) for trajectory in trajectories],
         previous_actions=torch.where(previous < 0, previous, actions[previous.clamp(min=0)]),
-        learned=steps >= kept,
+        learned=to_device(np.flatnonzero(listed >= kept), actions.device),
     )
     return fragments, steps
 
@@ -339,7 +340,7 @@ class Collector:
                 instructions=[t.instruction for _, _, t, _ in some],
                 lengths=lengths,
                 previous_actions=torch.cat(previous),
-                learned=torch.zeros(sum(lengths), dtype=torch.bool, device=self.device),
+                learned=previous[0].new_zeros(0),
             )
             with self.clock("llm"), torch.no_grad():
                 _, after = self.policy.evaluate(fragments)

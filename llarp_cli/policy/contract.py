@@ -33,14 +33,14 @@ class Fragments:
     """Whole episodes so far, packed: E episodes of `lengths` steps, S steps in all.
 
     An episode that began in an earlier rollout is given from its first step, so that every policy
-    recomputes its own context with today's weights; only steps with `learned` count in a loss.
+    recomputes its own context with today's weights; only the `learned` ones count in a loss.
 
     Attributes:
         features: what `perceive` returned, [S, ...].
         instructions: E texts.
         lengths: E step counts.
         previous_actions: int64 [S], the action before each step, -1 at an episode's first.
-        learned: bool [S].
+        learned: int64 [L], where in S the steps to learn from lie.
     """
 
     features: Tensor
