@@ -19,7 +19,7 @@ from llarp_cli.vision import assess as assessing
 from llarp_cli.vision.assess import HELD_OUT, NOTHING, AssessOptions, Seen, average_precision
 from llarp_cli.vision.assess_report import plot_confusion, tables_of
 from llarp_cli.vision.home import home
-from llarp_cli.vision.home_encoder import HomeEncoder, HomeNet, resampled, save_encoder, to_pixels
+from llarp_cli.vision.home_encoder import FusedLayers, HomeEncoder, HomeNet, resampled, save_encoder, to_pixels
 from llarp_cli.vision.pretrain import PretrainOptions, pretrain_vision
 from llarp_cli.vision.probes import one_of, yes_or_no
 from llarp_cli.vision.views import ViewSampler
@@ -48,6 +48,15 @@ def test_a_saved_encoder_perceives_what_its_network_computes(saved):
         expected = net.pooled(net(to_pixels(pictures(), "cpu")), 1)
     assert encoder.renderer == "test-1"
     torch.testing.assert_close(encoder.perceive(pictures()).float(), expected, atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no oneDNN here")
+@pytest.mark.parametrize("size", [16, 64, 128])
+def test_fused_layers_compute_what_the_layers_do(saved, size):
+    net, _ = saved
+    pixels = to_pixels(pictures(3, size), "cpu")
+    with torch.no_grad():
+        torch.testing.assert_close(FusedLayers(net.layers)(pixels), net(pixels), atol=1e-5, rtol=1e-5)
 
 
 def test_the_hash_follows_the_weights(saved, tmp_path):
