@@ -41,6 +41,8 @@ ACTORS = {
     "likeliest": lambda: PolicyActor(make_policy("llarp"), 3, True),
     "sampled": lambda: PolicyActor(make_policy("llarp"), 3, False),
     "lstm": lambda: PolicyActor(make_policy("lstm"), 3, False),
+    "lstm-backbone": lambda: PolicyActor(make_policy("lstm-backbone"), 3, False),
+    "transformer": lambda: PolicyActor(make_policy("transformer"), 3, False),
 }
 
 

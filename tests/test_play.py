@@ -214,7 +214,9 @@ def test_reset_and_another_home():
     assert session.home == "toy-2" and session.instruction == "" and session.note == "nothing is asked"
 
 
-@pytest.mark.parametrize(("kind", "deterministic"), [("llarp", True), ("lstm", True), ("llarp", False)])
+@pytest.mark.parametrize(
+    ("kind", "deterministic"), [("llarp", True), ("lstm", True), ("transformer", True), ("llarp", False)]
+)
 def test_a_policy_does_in_a_session_what_it_does_in_a_rollout(kind, deterministic):
     episode = split_episodes(WORLD, "train")[1]
     session = Session(WORLD, episode, adviser=LearnedAdviser(make_policy(kind), kind), deterministic=deterministic)

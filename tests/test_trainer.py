@@ -215,7 +215,9 @@ def test_a_signal_checkpoints_and_says_how_to_go_on(command, tmp_path):
     assert {p.name for p in run.last().iterdir()} == {"adapter.safetensors", "config.json", "recipe.yaml", "trainer"}
 
 
-@pytest.mark.parametrize("policy", ["llarp", pytest.param("lstm", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "policy", ["llarp", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("lstm", "transformer"))]
+)
 def test_resuming_the_real_policies_changes_nothing(tmp_path, toy_plugin, monkeypatch, policy):
     monkeypatch.syspath_prepend(toy_plugin)
     options = {**ARGUMENTS, "policy": policy, "imitation": {"steps": 128, "minibatches": 2}}
