@@ -12,6 +12,7 @@ from doubles import make_policy
 from test_ppo import CPU, a_rollout, learner, of_rollout
 from toy_learning import ToyPolicy
 
+from llarp_cli.backbones import sizing
 from llarp_cli.backbones.activations import TensorMemory
 from llarp_cli.errors import LlarpError
 from llarp_cli.learning import microbatches
@@ -167,7 +168,7 @@ def test_the_first_cut_is_foretold_from_free_memory(monkeypatch):
     needs = made._bytes_per_step(rollout)
     assert 1_000 < needs < 1_000_000
     for room, parts in ((128.5, 1), (127, 2), (40, 4), (1, 16)):
-        monkeypatch.setattr(microbatches, "free_memory", lambda device, room=room: room * needs * 2)
+        monkeypatch.setattr(sizing, "free_memory", lambda device, room=room: room * needs * 2)
         cutter = MicroBatches(CPU)
         cutter.plan(needs)
         cut = cutter.cut(list(range(16)), [8] * 16)
@@ -179,7 +180,7 @@ def test_the_first_cut_is_foretold_from_free_memory(monkeypatch):
 
 
 def test_processes_of_one_machine_share_its_main_memory(monkeypatch):
-    monkeypatch.setattr(microbatches, "free_memory", lambda device: 2000)
+    monkeypatch.setattr(sizing, "free_memory", lambda device: 2000)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     cutter = MicroBatches(CPU)
     cutter.plan(10)  # 250 bytes for each process: 25 steps

@@ -8,7 +8,8 @@ a query attends to the slots up to its own, within the layer's sliding window.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any
 
@@ -18,13 +19,15 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from llarp_cli.backbones.transfer import to_device
+
 PACKED = "llarp_packed"
 
 
 def flat_index(row: np.ndarray, heads: int, size: int, slot: np.ndarray, device: torch.device) -> Tensor:
     """int64 [S·heads]: where all heads of S places (row, slot) lie in [rows, heads, size] flattened."""
     index = (row[:, None] * heads + np.arange(heads)) * size + slot[:, None]
-    return torch.from_numpy(index.reshape(-1)).to(device)
+    return to_device(index.reshape(-1), device)
 
 
 class Layout:
@@ -74,8 +77,9 @@ class Layout:
             )
             if window is not None:
                 seen = seen & (key > query - window)
-            mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(torch.from_numpy(~seen), torch.finfo(dtype).min)
-            self._masks[window, device] = mask[:, None, None].to(device)
+            unseen = to_device(~seen[:, None, None], device)
+            mask = torch.zeros(unseen.shape, dtype=dtype, device=device)
+            self._masks[window, device] = mask.masked_fill_(unseen, torch.finfo(dtype).min)
         return self._masks[window, device]
 
     def query_index(self, heads: int, device: torch.device) -> Tensor:
@@ -130,6 +134,17 @@ class Pass:
 
     def __exit__(self, *_: object) -> None:
         _CURRENT.reset(self._outer)
+
+    @contextmanager
+    def at_layer(self, layer: int) -> Iterator[None]:
+        """Within, the next attention is that of this layer: for making a part of the pass once more, perhaps when it
+        is over and in another thread, as the gradient's recomputation of a layer is."""
+        self.layer = layer
+        outer = _CURRENT.set(self)
+        try:
+            yield
+        finally:
+            _CURRENT.reset(outer)
 
     def join(self, layer: int, part: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """New keys and values [s, heads, D] of a layer, for one layout → all of them [E, heads, W, D]."""

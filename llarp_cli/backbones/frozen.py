@@ -16,6 +16,7 @@ from llarp_cli.backbones.contract import BackboneIdentity
 from llarp_cli.backbones.lora import LoraWeights, add_lora, frozen_state
 from llarp_cli.backbones.prefixes import EncodePass, ForwardPass, InstructionPrefix, PrefixStore, TextFeatures
 from llarp_cli.backbones.rollout_cache import ExtendPass, RowSlotCache
+from llarp_cli.backbones.transfer import to_device
 from llarp_cli.config import LoraOptions
 from llarp_cli.errors import UsageProblem
 
@@ -72,6 +73,12 @@ class FrozenBackbone:
 
     Frozen, but for the updates that `train_updates` adds.
 
+    In half precision there is no autocast. Weights and activations are of that type throughout, the residual stream
+    too, as the stock model was made to run; tokens are cast once on the way in, and the heads cast hidden states once
+    on the way out, so that all that is trained, log-probabilities and values are float32. Autocast would instead keep
+    a float32 residual stream, which the keys and values of prefixes do not come from, and cast frozen weights, or
+    keep a second copy of them, in every pass. Norms and softmax compute in float32 either way.
+
     Args:
         model: an `AutoModel` (no head) whose attention is to be ours.
         tokenizer: of its instructions.
@@ -79,6 +86,9 @@ class FrozenBackbone:
         name, weights, revision: for the identity.
         context_length: tokens that fit.
         prefix_cache_mb: bound of the memory for prefixes, MiB.
+
+    Attributes:
+        recomputed_layers: layers that keep only their inputs for the pass backward.
     """
 
     prefix_is_causal: ClassVar[bool]
@@ -119,6 +129,7 @@ class FrozenBackbone:
             self.token_scale = embedding_scale(model, self.device)
         self.identity = BackboneIdentity(name, weights, revision, self.weights_hash())
         self.trained: LoraWeights | None = None
+        self.recomputed_layers = 0
         self._encoded_with: tuple[int, int] | None = None
 
     def train_updates(self, options: LoraOptions) -> None:
@@ -210,7 +221,7 @@ class FrozenBackbone:
         lengths = [len(ids) for ids in texts]
         layout = Layout([0] * len(texts), lengths, causal=self.prefix_is_causal, width=width, queries=width)
         encoded = EncodePass(layout)
-        ids = torch.tensor([token for text in texts for token in text], device=self.device)[None]
+        ids = to_device(np.array([token for text in texts for token in text], np.int64), self.device)[None]
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trained is not None):
             hidden = self.run(encoded, input_ids=ids)
         return encoded, hidden, lengths
@@ -221,9 +232,8 @@ class FrozenBackbone:
         starts = [prefix.length for prefix in prefixes]
         self._check_context(np.add(starts, lengths))
         packed = ForwardPass(lengths, prefixes)
-        order = torch.from_numpy(packed.order).to(self.device)
-        hidden = self.run(packed, tokens.index_select(0, order))
-        return hidden.index_select(0, order.argsort())
+        hidden = self.run(packed, tokens.index_select(0, to_device(packed.order, self.device)))
+        return hidden.index_select(0, to_device(packed.order.argsort(), self.device))
 
     def open_cache(self, rows: int, capacity: int) -> RowSlotCache:
         return RowSlotCache(rows, capacity)
@@ -254,7 +264,7 @@ class FrozenBackbone:
         """One packed call of the stock model: hidden states [S, D] of tokens [S, D] or ids [1, S]."""
         if self.trained is not None:
             self.trained.drop(torch.is_grad_enabled())
-        positions = torch.from_numpy(packed.positions + self._first_position).to(self.device)[None]
+        positions = to_device(packed.positions + self._first_position, self.device)[None]
         with packed:
             hidden = self.model(
                 input_ids=input_ids,

@@ -86,8 +86,9 @@ class EncodePass(Pass):
     def join(self, layer: int, part: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         if key.shape != value.shape or (self._kept and key.shape != self._kept[0].shape[1:]):
             raise RuntimeError("its layers' keys and values differ in size")
-        kept = torch.stack((key, value))
-        self._kept.append(kept.to(self._kept[0].device) if self._kept else kept)
+        if layer == len(self._kept):  # not when a layer is recomputed
+            kept = torch.stack((key, value))
+            self._kept.append(kept.to(self._kept[0].device) if self._kept else kept)
         return self.layouts[part].pad(key), self.layouts[part].pad(value)
 
     def prefixes(self, lengths: Sequence[int]) -> list[InstructionPrefix]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import psutil
@@ -14,6 +15,13 @@ from llarp_cli.errors import UsageProblem
 
 LAYERS_AT_MOST = 1024
 """More than any published model has; building a model's outline takes time by the layer."""
+
+SHARE_OF_FREE = {"cuda": 0.8, "cpu": 0.5}
+"""How much of the free memory to plan with. Others use main memory too, and running out of it ends the program,
+where a GPU's can be tried again."""
+
+SENSIBLE_TOKENS = 256
+"""Tokens of the smallest sensible micro-batch, 8 long episodes: with fewer, an accelerator reads weights in vain."""
 
 BYTES_PER_WEIGHT = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}
 """Of a linear layer, quantised; in 4 bits with a float32 scale per 64 weights."""
@@ -60,7 +68,16 @@ def weight_bytes(model: nn.Module, dtype: torch.dtype, quantization: str) -> int
 
 def free_memory(device: torch.device) -> int:
     """Bytes that can be had on a device now."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    if device.type != "cuda":
+        return psutil.virtual_memory().available
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
+
+
+def usable_memory(device: torch.device) -> float:
+    """Bytes that this process may plan to take of them; processes of one machine share its main memory."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if device.type == "cpu" else 1
+    return SHARE_OF_FREE[device.type] * free_memory(device) / processes
 
 
 def refuse_unless_it_fits(

@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import (
 from transformers.utils import logging
 
 from llarp_cli.backbones.check import refuse_unless_exact
+from llarp_cli.backbones.checkpointing import checkpoint_gradients
 from llarp_cli.backbones.decoder import DecoderBackbone
 from llarp_cli.backbones.frozen import FrozenBackbone, Tokenizer
 from llarp_cli.backbones.models import ModelMaker
@@ -61,6 +62,7 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
         if options.lora.rank:
             backbone.train_updates(options.lora)
         refuse_unless_exact(backbone, maker.text)
+        checkpoint_gradients(backbone, options.gradient_checkpointing)
     return backbone
 
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import torch
 
-from llarp_cli.backbones.sizing import free_memory
+from llarp_cli.backbones.sizing import usable_memory
 from llarp_cli.errors import LlarpError
-
-SHARE_OF_FREE = {"cuda": 0.8, "cpu": 0.5}
-"""How much of the free memory to plan with. Others use main memory too, and running out of it ends the program
-where a GPU's can be tried again."""
-
 
 class MicroBatches:
     """Into how many micro-batches a minibatch is cut: by what it is thought to need, and by what has failed.
@@ -41,9 +35,7 @@ class MicroBatches:
 
     def plan(self, bytes_per_step: float) -> None:
         """Compare what a step needs with the memory that is free now."""
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self._device.type == "cpu" else 1
-        free = SHARE_OF_FREE[self._device.type] * free_memory(self._device) / processes
-        self._steps_at_once = max(1.0, free / max(bytes_per_step, 1.0))
+        self._steps_at_once = max(1.0, usable_memory(self._device) / max(bytes_per_step, 1.0))
 
     def cut(self, chosen: Sequence[int], steps: Sequence[int]) -> list[list[int]]:
         """Share a minibatch's episodes out among micro-batches of about as many steps.
