@@ -56,7 +56,9 @@ class BackboneOptions(Section):
 
     Attributes:
         name: a backbone plugin, or `hf:ORG/NAME`, or `hf:PATH`.
-        weights: hub id or local path in place of the plugin's own, or "random" for the architecture alone.
+        weights: hub id or local path in place of the plugin's own, or "random" for the architecture alone, with the
+            tokenizer and the weights that the model's training would have begun with.
+        seed: of random weights; the plugin's own where left out.
         revision: commit or tag on the hub.
         dtype: of weights and activations; "auto" is float32 on CPU and bfloat16 on GPU.
         quantization: through bitsandbytes; some plugins set it themselves.
@@ -69,6 +71,7 @@ class BackboneOptions(Section):
 
     name: str = "minilm"
     weights: str | None = None
+    seed: Count | None = None
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none", "8bit", "4bit"] | None = None

