@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode
 from toy_world import ToyWorld
 
 import llarp_cli
+from llarp_cli import registry
 from llarp_cli.config import RewardOptions, TaskOptions
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.rearrangement.environment import ENVIRONMENT_ID, RearrangementEnv, RearrangementVectorEnv
@@ -190,6 +191,26 @@ def test_vector_equals_singles_step_for_step():
                 ended["terminated" if done else "truncated"] += 1
                 seen[row], _ = single.reset(options={"episode": episodes[next(upcoming)]})
     assert min(ended.values()) >= 2
+
+
+@pytest.mark.parametrize("name", ["toy", "home"])
+def test_pictures_that_are_not_drawn_again_are_still_true(name):
+    world = WORLD if name == "toy" else registry.load("environment", name)
+    vector = RearrangementVectorEnv(world, TrainingEpisodes(world, TaskOptions(), 0), 6, image_size=SIZE, max_steps=8)
+    before = vector.reset()[0]["rgb"].copy()
+    random = np.random.default_rng(0)
+    unchanged = []
+    for _ in range(20):
+        actions = np.where(random.random(6) < 0.5, vector.expert_actions(), random.integers(0, 70, 6))
+        observation, *_, infos = vector.step(actions)
+        shown = observation["rgb"].copy()
+        assert (vector.simulator.render(SIZE) == shown).all()
+        same = infos["unchanged"]
+        assert (shown[same] == before[same]).all()
+        assert not (same & ~infos["invalid_skill"]).any()
+        unchanged.append(same.mean())
+        before = shown
+    assert 0.1 < np.mean(unchanged) < 0.9
 
 
 def test_vector_declares_its_autoreset_and_spaces():

@@ -78,6 +78,7 @@ class RearrangementVectorEnv(VectorEnv):
     next step draws over. `infos` of a step holds
 
     - success, invalid_skill: bool [N], of the skill just used;
+    - unchanged: bool [N], where the picture is the one of the step before;
     - finished: a list of (row, Episode, {"return", "length", "invalid_skills", "success"}) of ended episodes;
 
     and where episodes ended
@@ -172,7 +173,9 @@ class RearrangementVectorEnv(VectorEnv):
         if len(ended):
             infos |= self._ending(ended, outcome.success, outcome.timeout)
             self._begin(ended.tolist())
-        return self._observation(), outcome.rewards, outcome.success, outcome.timeout, infos
+        observation = self._observation()
+        infos["unchanged"] = self._play.active & ~self._play.redrawn
+        return observation, outcome.rewards, outcome.success, outcome.timeout, infos
 
     def expert_actions(self) -> NDArray[np.int64]:
         """What the searching planner, having seen what each row's agent saw, would do now; -1 where inactive."""

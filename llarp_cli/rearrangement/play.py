@@ -65,6 +65,7 @@ class Play:
         invalid_skills: int64 [N], how many of their skills could not be used.
         image_size: side of the pictures, pixels.
         pictures: uint8 [N, size, size, 3], what was seen last.
+        redrawn: bool [N], whether the last `look` drew a row anew; other rows look as they did before.
     """
 
     def __init__(self, world: World, rows: int, image_size: int, reward: RewardOptions, max_steps: int, seed: int):
@@ -82,6 +83,8 @@ class Play:
         self._world = world
         self.image_size, self._max_steps, self._seed = image_size, max_steps, seed
         self.pictures = np.zeros((rows, image_size, image_size, 3), np.uint8)
+        self.redrawn = np.zeros(rows, bool)
+        self._changed = np.zeros(rows, bool)  # since it was drawn
         self._spot_keys = np.zeros(rows, np.uint64)
 
     def begin(self, episodes: dict[int, Episode | None]) -> None:
@@ -101,6 +104,7 @@ class Play:
             self.searcher.start(row, episode)
             self._spot_keys[row] = spot_key(self._seed, episode.id)
         rows = np.array(list(started), np.intp)
+        self._changed[rows] = True
         self.lengths[rows], self.returns[rows], self.invalid_skills[rows] = 0, 0.0, 0
         self.facts.refresh(rows, rows)
         for row, episode in started.items():
@@ -129,6 +133,7 @@ class Play:
         held_before = self.facts.held.copy()
         spots = random_spots(self._spot_keys, self.lengths)
         valid = execute(self.simulator, self.facts, actions, playing, spots)
+        self._changed |= valid
         self.searcher.acted(actions, valid, held_before, playing)
 
         success = self.goals.evaluate(self.facts) & playing
@@ -143,14 +148,21 @@ class Play:
         return Outcome(rewards, success, timeout, invalid)
 
     def look(self, rows: NDArray[np.intp] | None = None) -> NDArray[np.uint8]:
-        """Draw the present state of rows (all that play where left out), and let the searching planner see it.
+        """Show the present state of rows (all that play where left out), and let the searching planner see it.
+
+        Rows where nothing has happened since they were drawn are not drawn again.
 
         Returns:
-            uint8 [N, size, size, 3], the simulator's own buffer: rows not drawn show what they showed before.
+            uint8 [N, size, size, 3], the simulator's own buffer: rows not shown look as they did before.
         """
         if rows is None and not self.active.all():
             rows = np.flatnonzero(self.active)
-        self.pictures = self.simulator.render(self.image_size, rows)
+        self.redrawn[:] = self._changed if rows is None else False
+        if rows is not None:
+            self.redrawn[rows] = self._changed[rows]
+        if self.redrawn.any():
+            self.pictures = self.simulator.render(self.image_size, np.flatnonzero(self.redrawn))
+            self._changed &= ~self.redrawn
         self.searcher.look(rows)
         return self.pictures
 
