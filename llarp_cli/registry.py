@@ -1,7 +1,7 @@
 """Entry points by name: backbones, vision encoders and environments, imported only when chosen.
 
 The shipped plugins are found in the same way as anybody's. Names with a colon, such as
-`hf:ORG/NAME`, are the entry point before the colon with the rest as its argument.
+`hf:ORG/NAME`, are the entry point before the colon with the rest as its argument; of an environment, its scenes.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def load(kind: str, name: str) -> Any:
         value: Any = importlib.import_module(module)
         for part in filter(None, attribute.split(".")):
             value = getattr(value, part)
-        return value
+        _, colon, argument = name.partition(":")
+        return value.at(argument) if kind == "environment" and colon else value
     except LlarpError:
         raise
     except ModuleNotFoundError as error:

@@ -156,11 +156,12 @@ def arrange(task: Task, scene: Scene, sizes: Mapping[str, AssetSize], objects: i
 
 
 def _tops(scene: Scene) -> list[_Top]:
-    """The scene's surfaces, empty."""
+    """The scene's surfaces that have room for anything, empty."""
     stands = scene.stands.tolist()
     return [
         _Top(name, row, stands[_FIRST_RECEPTACLE + RECEPTACLES.index(name)])
         for name, row in zip(SURFACES, scene.surfaces.tolist(), strict=True)
+        if row[4] and row[5]
     ]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import tempfile
 import unicodedata
@@ -31,6 +32,8 @@ MAX_WANTED = 3
 FARTHEST = 100_000
 """Millimetres: no coordinate is farther from 0."""
 FULL_TURN = 360_000
+UNIT = 1_000_000
+"""One, in a rotation."""
 
 _GZIP = b"\x1f\x8b"
 _JOINT_LIMITS = tuple(round(value * 1000) for value in OPEN_JOINT)
@@ -151,7 +154,13 @@ def line(episode: Episode) -> str:
         "slots": episode.slots,
         "scene": arrangement.scene,
         "objects": [
-            {"asset": one.asset, "position": one.position, "yaw": one.yaw, "receptacle": one.receptacle}
+            {
+                "asset": one.asset,
+                "position": one.position,
+                "yaw": one.yaw,
+                "receptacle": one.receptacle,
+                **({} if one.rotation is None else {"rotation": one.rotation}),
+            }
             for one in arrangement.objects
         ],
         "joints": arrangement.joints,
@@ -263,7 +272,12 @@ def _placed(value: Any, where: str) -> PlacedObject:
         raise BadLine(f"{where}: unknown receptacle {_shown(receptacle)}", f"expected one of {', '.join(RECEPTACLES)}")
     position = _whole_numbers(value, "position", [(-FARTHEST, FARTHEST)] * 3, where)
     (yaw,) = _whole_numbers({"yaw": [_field(value, "yaw", "millidegrees", where)]}, "yaw", [(-FULL_TURN, FULL_TURN)])
-    return PlacedObject(asset, position, yaw, receptacle)
+    if "rotation" not in value:
+        return PlacedObject(asset, position, yaw, receptacle)
+    rotation = _whole_numbers(value, "rotation", [(-UNIT, UNIT)] * 4, where)
+    if abs(math.hypot(*rotation) - UNIT) > UNIT // 100:
+        raise BadLine(f"{where}: rotation is {_shown(list(rotation))}", f"expected a quaternion of length {UNIT}")
+    return PlacedObject(asset, position, yaw, receptacle, rotation)
 
 
 def _field(record: dict[str, Any], name: str, expected: str, where: str = "") -> Any:

@@ -62,12 +62,15 @@ class PlacedObject:
         position: x, y, z of its origin in integer millimetres (y up, floor at 0).
         yaw: heading in integer millidegrees, from +x toward +z.
         receptacle: the receptacle it starts on.
+        rotation: how a released episode stores it, in full: a quaternion x, y, z, w in millionths; None for upright,
+            turned by `yaw`. Where things can only stand upright, `yaw` is what counts.
     """
 
     asset: str
     position: tuple[int, int, int]
     yaw: int
     receptacle: str
+    rotation: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)

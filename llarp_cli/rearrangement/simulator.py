@@ -47,6 +47,9 @@ class Scene:
             where nothing stands before it, from the receptacle's standing pose.
         stands: int [16, 3], per navigation target the robot pose after `go_to`: x, z, heading.
         starts: int [S, 2], free positions x, z where a robot may start.
+        absent: those of `vocabulary.TARGETS` that the scene does not have. Their boxes and targets are out of reach
+            from everywhere; going to one leads to the first of `starts`. A surface without extents in `surfaces` has
+            no room for objects at the start.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Scene:
     surfaces: NDArray[np.int64]
     stands: NDArray[np.int64]
     starts: NDArray[np.int64]
+    absent: frozenset[str] = frozenset()
 
 
 class Simulator(Protocol):
@@ -136,6 +140,8 @@ class World(Protocol):
         version: of scenes, renderer and physics together; recorded beside every trained policy.
         sizes: asset → AssetSize.
         vision: the vision encoder a recipe gets when it names none, e.g. "home".
+
+    One whose scenes can be chosen has `at(scenes) -> World` besides, which gives `--env name:scenes`.
     """
 
     name: str

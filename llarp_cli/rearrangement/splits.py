@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,9 +26,9 @@ from llarp_cli.rearrangement.draws import Draws
 from llarp_cli.rearrangement.episode_files import read_episodes
 from llarp_cli.rearrangement.episodes import Episode, Task
 from llarp_cli.rearrangement.relations import answer
-from llarp_cli.rearrangement.simulator import World
+from llarp_cli.rearrangement.simulator import Scene, World
 from llarp_cli.rearrangement.tasks import FAMILIES, TRAINED, by_weight, make_task
-from llarp_cli.rearrangement.vocabulary import HELD_OUT_CATEGORIES, TRAIN_CATEGORIES
+from llarp_cli.rearrangement.vocabulary import HELD_OUT_CATEGORIES, SURFACES, TRAIN_CATEGORIES
 
 SPLIT_SIZE = 100
 """Episodes of an evaluation split."""
@@ -39,6 +40,9 @@ UNSEEN_HOMES = 1_000_000_000
 """Training homes from this index on are never trained in."""
 AHEAD = 32
 """Training episodes made before they are needed."""
+_REDRAWN = 200
+"""Tasks drawn in place of one that a scene has not the furniture for."""
+_OPENS = re.compile(r"(?:opened|closed)_(?:fridge|cab)\(([^()]*)\)")
 
 
 @dataclass(frozen=True)
@@ -196,11 +200,21 @@ class TrainingEpisodes:
         """The episode of an index."""
         tasks = self._tasks
         number = Draws("task", tasks.split, self._seed, index).below(tasks.count) if tasks.count else index
-        task = _training_task(
-            tasks.split, self._families, tasks.categories, Draws("train", tasks.split, self._seed, number)
-        )
         draws = Draws("arrangement", tasks.split, self._seed, index)
         home = self._world.train_scene(draws.below(tasks.homes))
+        scene = self._world.scene(home)
+        for attempt in range(_REDRAWN):
+            key = (number, attempt) if attempt else (number,)
+            task = _training_task(
+                tasks.split, self._families, tasks.categories, Draws("train", tasks.split, self._seed, *key)
+            )
+            if possible(task, scene):
+                break
+        else:
+            raise UsageProblem(
+                f"scene '{home}' has not what tasks of {', '.join(dict.fromkeys(self._families))} need",
+                "choose other families, or describe more of the scene",
+            )
         return _episode(self._world, f"{tasks.split}-{index}", tasks.split, task, home, tasks.objects, draws)
 
 
@@ -347,14 +361,29 @@ def _made(world: World, split: str, count: int, families: Sequence[str], key: st
         yield _episode(world, ids.format(i), split, task, home, OBJECTS, draws)
 
 
+def possible(task: Task, scene: Scene) -> bool:
+    """Whether a scene has what a task speaks of, and room for what it needs. The embedded home always does."""
+    room = {name for name, row in zip(SURFACES, scene.surfaces.tolist(), strict=True) if row[4] and row[5]}
+    if not scene.absent and len(room) == len(SURFACES):
+        return True
+    named = {place for slot, place in task.slots.items() if slot.startswith(("source", "target"))}
+    named |= {f"{joint} handle" for joint in (*_OPENS.findall(json.dumps(task.goal)), *task.joints)}
+    if named & scene.absent:
+        return False
+    return all(one.receptacle in room if one.receptacle else bool(room - set(one.avoid)) for one in task.required)
+
+
 def _home(world: World, homes: str, task: Task, turn: int, draws: Draws) -> str | None:
-    """A home's name; test homes take turns. None where the task's relation holds in none of them."""
+    """A home's name; test homes take turns. None where a task cannot be done, or its relation holds in no test home."""
     if homes != "test":
-        return world.train_scene(draws.below(FIRST_HOMES) + (UNSEEN_HOMES if homes == "unseen" else 0))
+        name = world.train_scene(draws.below(FIRST_HOMES) + (UNSEEN_HOMES if homes == "unseen" else 0))
+        return name if possible(task, world.scene(name)) else None
     names = world.test_scenes()
     first = turn + turn // len(names)  # so that a family does not meet the same homes in every round
     for i in range(len(names)):
         name = names[(first + i) % len(names)]
+        if not possible(task, world.scene(name)):
+            continue
         if not task.relation or answer(task.relation, world.scene(name)) == task.slots["target"]:
             return name
     return None
