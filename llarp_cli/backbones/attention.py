@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,8 @@ class Layout:
         causal: a token sees the slots up to its own; False: all slots of its sequence.
         width: slots per sequence (W); as many as are needed where left out.
         queries: padded tokens per sequence (T); as many as are needed where left out.
+        aligned: the first tokens of all sequences lie in one slot, `begin`, and what precedes them ends there,
+            so that slots are positions moved on.
     """
 
     def __init__(
@@ -49,17 +51,22 @@ class Layout:
         causal: bool = True,
         width: int | None = None,
         queries: int | None = None,
+        aligned: bool = False,
     ):
         counts = np.asarray(lengths, dtype=np.int64)
         first = np.asarray(starts, dtype=np.int64)
+        self.begin = int(first.max())
+        self.shift = self.begin - first if aligned else np.zeros_like(first)
         self.sequences = len(counts)
         self.queries = queries or int(counts.max())
-        self.width = width or int((first + counts).max())
+        self.width = width or int((first + self.shift + counts).max())
         self.row = np.repeat(np.arange(self.sequences), counts)
         self.step = np.arange(len(self.row)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self.slot = first[self.row] + self.step
+        self.position = first[self.row] + self.step
+        self.slot = self.position + self.shift[self.row]
         self.full = bool((counts == self.queries).all())
-        self._first, self._ends, self._causal = first, first + counts, causal
+        self._first, self._ends, self._causal = first + self.shift, first + self.shift + counts, causal
+        self._counts = counts
         # A model may be spread over devices: each has masks and indices of its own.
         self._masks: dict[tuple[int | None, torch.device], Tensor] = {}
         self._indices: dict[tuple[str, int, torch.device], Tensor] = {}
@@ -77,6 +84,7 @@ class Layout:
             )
             if window is not None:
                 seen = seen & (key > query - window)
+            seen = seen & (key >= self.shift[:, None, None])
             unseen = to_device(~seen[:, None, None], device)
             mask = torch.zeros(unseen.shape, dtype=dtype, device=device)
             self._masks[window, device] = mask.masked_fill_(unseen, torch.finfo(dtype).min)
@@ -95,13 +103,32 @@ class Layout:
             self._indices["key", heads, device] = flat_index(self.row, heads, self.width, self.slot, device)
         return self._indices["key", heads, device]
 
+    def padding_index(self, heads: int, device: torch.device) -> Tensor:
+        """int64 [E·heads·T]: which row of [S, heads] flattened fills each of [E, heads, T]; a sequence's last token
+        fills what is left."""
+        if ("padding", heads, device) not in self._indices:
+            step = np.minimum(np.arange(self.queries), self._counts[:, None] - 1)
+            token = (np.cumsum(self._counts) - self._counts)[:, None] + step
+            # A sequence without tokens is filled with anything.
+            index = token.clip(0)[:, None, :] * heads + np.arange(heads)[:, None]
+            self._indices["padding", heads, device] = to_device(index.reshape(-1), device)
+        return self._indices["padding", heads, device]
+
     def pad(self, x: Tensor) -> Tensor:
-        """[S, heads, D] → [E, heads, T, D]."""
+        """[S, heads, D] → [E, heads, T, D], filled up with a sequence's last token."""
         _, heads, size = x.shape
         if self.full:
             return x.reshape(self.sequences, self.queries, heads, size).transpose(1, 2)
+        padded = x.reshape(-1, size).index_select(0, self.padding_index(heads, x.device))
+        return padded.view(self.sequences, heads, self.queries, size)
+
+    def pad_with_zeros(self, x: Tensor) -> Tensor:
+        """The same, filled up with zeros."""
+        _, heads, size = x.shape
+        if self.full:
+            return self.pad(x)
         padded = x.new_zeros(self.sequences * heads * self.queries, size)
-        padded = padded.index_copy(0, self.query_index(heads, x.device), x.reshape(-1, size))
+        padded.index_copy_(0, self.query_index(heads, x.device), x.reshape(-1, size))
         return padded.view(self.sequences, heads, self.queries, size)
 
     def unpad(self, x: Tensor) -> Tensor:
@@ -110,6 +137,22 @@ class Layout:
         if self.full:
             return x.transpose(1, 2).reshape(-1, heads, size)
         return x.reshape(-1, size).index_select(0, self.query_index(heads, x.device)).view(-1, heads, size)
+
+
+class Attending(NamedTuple):
+    """How a layer attends.
+
+    Attributes:
+        scaling: of the scores.
+        window: how many slots back a token sees, itself included; None: all.
+        softcap: scores stay within this, by tanh.
+        sinks: [H], of each head the score of attending to nothing.
+    """
+
+    scaling: float
+    window: int | None
+    softcap: float | None
+    sinks: Tensor | None
 
 
 class Pass:
@@ -124,7 +167,7 @@ class Pass:
 
     def __init__(self, layouts: Sequence[Layout]):
         self.layouts = layouts
-        self.positions = np.concatenate([layout.slot for layout in layouts])
+        self.positions = np.concatenate([layout.position for layout in layouts])
         self.layer = 0
         self._outer: Token[Pass | None] | None = None
 
@@ -146,6 +189,18 @@ class Pass:
         finally:
             _CURRENT.reset(outer)
 
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Attending) -> Tensor:
+        """Attention of a layer, from [S, heads, D] to [S, heads, D]."""
+        sizes = [len(layout.slot) for layout in self.layouts]
+        parts = (x.split(sizes) for x in (query, key, value))
+        out = []
+        for part, (layout, q, k, v) in enumerate(zip(self.layouts, *parts, strict=True)):
+            keys, values = self.join(layer, part, k, v)
+            mask = layout.mask(how.window, query.dtype, query.device)
+            weights = attention_weights(layout.pad(q * how.scaling), keys, mask, how)
+            out.append(layout.unpad(weighted(weights.to(values.dtype), values, query.shape[1])))
+        return torch.cat(out)
+
     def join(self, layer: int, part: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """New keys and values [s, heads, D] of a layer, for one layout → all of them [E, heads, W, D]."""
         raise NotImplementedError
@@ -159,42 +214,35 @@ def current_pass() -> Pass | None:
     return _CURRENT.get()
 
 
-def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor,
-    scaling: float,
-    softcap: float | None = None,
-    sinks: Tensor | None = None,
-) -> Tensor:
-    """Softmax attention with grouped key heads, which are not repeated.
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor, how: Attending) -> Tensor:
+    """What each query takes of each value; key heads are shared by groups of heads, and not repeated.
 
     Plain products are faster than torch's fused kernels at these sizes on a CPU (a few queries, tens of keys).
 
     Args:
-        query: [E, H, T, D].
-        key, value: [E, H / group, W, D].
+        query: [E, H, T, D], scaled.
+        key: [E, key heads, W, D].
         mask: added to the scores, [E, 1, 1, T, W].
-        softcap: scores stay within this, by tanh.
-        sinks: [H], of each head the score of attending to nothing.
 
     Returns:
-        [E, H, T, D].
+        at least float32 [E · key heads, H / key heads · T, W].
     """
-    sequences, heads, queries, size = query.shape
+    sequences, _, queries, size = query.shape
     key_heads, width = key.shape[1], key.shape[2]
-    grouped = (query * scaling).reshape(sequences, key_heads, -1, size)
-    scores = grouped @ key.transpose(2, 3)
-    if softcap is not None:
-        scores = softcap * torch.tanh(scores / softcap)
+    scores = query.reshape(sequences * key_heads, -1, size) @ key.reshape(-1, width, size).transpose(1, 2)
+    if how.softcap is not None:
+        scores = how.softcap * torch.tanh(scores / how.softcap)
     scores = scores.view(sequences, key_heads, -1, queries, width) + mask
-    if sinks is not None:
-        nothing = sinks.to(scores.dtype).view(1, key_heads, -1, 1, 1).expand(*scores.shape[:4], 1)
+    if how.sinks is not None:
+        nothing = how.sinks.to(scores.dtype).view(1, key_heads, -1, 1, 1).expand(*scores.shape[:4], 1)
         scores = torch.cat([scores, nothing], -1)
-    weights = torch.softmax(scores, -1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(value.dtype)
-    weights = weights[..., :width]
-    return (weights.reshape(sequences, key_heads, -1, width) @ value).view(sequences, heads, queries, -1)
+    weights = torch.softmax(scores, -1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    return weights[..., :width].reshape(sequences * key_heads, -1, width)
+
+
+def weighted(weights: Tensor, value: Tensor, heads: int) -> Tensor:
+    """Sums of values [E, key heads, W, D] by weights [E · key heads, group · T, W] → [E, heads, T, D]."""
+    return (weights @ value.reshape(-1, *value.shape[2:])).view(len(value), heads, -1, value.shape[3])
 
 
 def packed_attention(
@@ -218,14 +266,9 @@ def packed_attention(
     value_size = value.shape[-1]
     if value_size < key.shape[-1]:  # keys and values are kept in one tensor
         value = functional.pad(value, (0, key.shape[-1] - value_size))
-    sizes = [len(layout.slot) for layout in packed.layouts]
-    parts = [x[0].transpose(0, 1).split(sizes) for x in (query, key, value)]
-    out = []
-    for part, (layout, q, k, v) in enumerate(zip(packed.layouts, *parts, strict=True)):
-        keys, values = packed.join(layer, part, k, v)
-        mask = layout.mask(sliding_window, query.dtype, query.device)
-        out.append(layout.unpad(attend(layout.pad(q), keys, values, mask, scaling, softcap, s_aux)))
-    return torch.cat(out)[None, ..., :value_size], None
+    how = Attending(scaling, sliding_window, softcap, s_aux)
+    out = packed.attend(layer, *(x.squeeze(0).transpose(0, 1) for x in (query, key, value)), how)
+    return out[None, ..., :value_size], None
 
 
 AttentionInterface.register(PACKED, packed_attention)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from llarp_cli.backbones.attention import PACKED
+from llarp_cli.backbones.behind import ForwardPass
 from llarp_cli.backbones.frozen import FrozenBackbone
-from llarp_cli.backbones.prefixes import ForwardPass
 from llarp_cli.backbones.sizing import first_line
 from llarp_cli.errors import UsageProblem
 

@@ -12,9 +12,10 @@ from accelerate.utils import align_module_device
 from torch import Tensor, nn
 
 from llarp_cli.backbones.attention import PACKED, Layout, Pass
+from llarp_cli.backbones.behind import ForwardPass
 from llarp_cli.backbones.contract import BackboneIdentity
 from llarp_cli.backbones.lora import LoraWeights, add_lora, frozen_state
-from llarp_cli.backbones.prefixes import EncodePass, ForwardPass, InstructionPrefix, PrefixStore, TextFeatures
+from llarp_cli.backbones.prefixes import EncodePass, InstructionPrefix, PrefixStore, TextFeatures
 from llarp_cli.backbones.rollout_cache import ExtendPass, RowSlotCache
 from llarp_cli.backbones.transfer import to_device
 from llarp_cli.config import LoraOptions
@@ -271,7 +272,7 @@ class FrozenBackbone:
                 inputs_embeds=None if tokens is None else tokens.to(self.dtype)[None],
                 position_ids=positions,
                 use_cache=False,
-            ).last_hidden_state[0]
+            ).last_hidden_state.squeeze(0)
         if packed.layer == 0:
             raise RuntimeError("it does not use transformers' attention interface")
         return hidden
