@@ -20,6 +20,7 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
     "--episodes", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="An episode file in place of the splits."
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N episodes of each split.")
+@click.option("--env", "environment", metavar="NAME", help="Where: home, habitat, ...  [default: where it was trained]")
 @click.option("--num-envs", type=click.IntRange(min=1), default=32, show_default=True, metavar="N")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of sampled actions."
@@ -34,6 +35,7 @@ def eval_(
     all_families: bool,
     episodes: Path | None,
     limit: int | None,
+    environment: str | None,
     num_envs: int,
     seed: int,
     deterministic: bool,
@@ -62,6 +64,7 @@ def eval_(
         all_families=all_families,
         episode_file=episodes,
         limit=limit,
+        environment=environment,
         num_envs=num_envs,
         seed=seed,
         deterministic=deterministic,

@@ -20,6 +20,7 @@ COLOURFUL_PROGRAMS = ("iTerm.app", "vscode", "WezTerm", "ghostty", "Hyper", "min
 
 
 @click.command()
+@click.option("--env", "environment", metavar="NAME", help="Where: home, habitat, ...  [default: the policy's, or home]")
 @click.option("--home", metavar="NAME", help="home-17, v3_sc0_staging_00, ...  [default: an unseen home, by --seed]")
 @click.option("--split", metavar="NAME", help="In place of a home, an episode of a split.")
 @click.option("--episodes", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Or of a file.")
@@ -42,6 +43,7 @@ COLOURFUL_PROGRAMS = ("iTerm.app", "vscode", "WezTerm", "ghostty", "Hyper", "min
 )
 @click.option("--deterministic", is_flag=True, help="The policy takes its likeliest skill in place of sampling.")
 def play(
+    environment: str | None,
     home: str | None,
     split: str | None,
     episodes: Path | None,
@@ -73,6 +75,7 @@ def play(
     folder = None if frames is None else FrameFolder(frames)
     session = open_session(
         None if policy is None else resolve_policy(policy),
+        environment=environment,
         home=home,
         split=split,
         episodes=episodes,

@@ -15,6 +15,7 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
 @click.option("--instruction", metavar="TEXT", help="Your own sentence in place of the episode's.")
 @click.option("--split", metavar="NAME", help="The split of the episode.  [default: rephrasing]")
 @click.option("--episode", type=click.IntRange(min=0), metavar="I", help="Which of the split's episodes, from 0.")
+@click.option("--env", "environment", metavar="NAME", help="Where: home, habitat, ...  [default: where it was trained]")
 @click.option("--home", metavar="NAME", help="The home in which to try --instruction: home-17, v3_sc0_staging_00, ...")
 @click.option(
     "--arrangement-seed",
@@ -33,6 +34,7 @@ def rollout(
     instruction: str | None,
     split: str | None,
     episode: int | None,
+    environment: str | None,
     home: str | None,
     arrangement_seed: int | None,
     seed: int,
@@ -58,6 +60,7 @@ def rollout(
         instruction=instruction,
         split=split,
         index=episode,
+        environment=environment,
         home=home,
         arrangement_seed=arrangement_seed,
         seed=seed,

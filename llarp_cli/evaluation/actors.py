@@ -6,6 +6,7 @@ Chance is keyed by seed and episode, so that an episode goes the same way whatev
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,7 +209,7 @@ class Opened:
         name: "planner", "searcher", "random", or the policy's directory.
         label: a short name for films.
         backbone: its frozen language model, None without one.
-        environment: where it was trained.
+        environment: where it acts.
         families: that its recipe trains; empty for all.
         reward: that its recipe pays.
     """
@@ -222,24 +223,28 @@ class Opened:
     reward: RewardOptions = field(default_factory=RewardOptions)
 
 
-def open_actor(source: Path | Literal["planner", "searcher", "random"], *, seed: int, deterministic: bool) -> Opened:
+def open_actor(
+    source: Path | Literal["planner", "searcher", "random"], *, seed: int, deterministic: bool, environment: str | None = None
+) -> Opened:
     """Whatever `runs.resolve_policy` found, ready to act.
 
     Args:
         source: a directory that holds a policy, or one of the three that are not learned.
         seed: of sampled actions.
         deterministic: take the likeliest skill.
+        environment: where; left out, where the policy was trained, or in the embedded home.
 
     Raises:
         UsageProblem: the policy is damaged or foreign, or its frozen parts cannot be had.
     """
+    place = environment or "home"
     if source == "planner":
-        return Opened(PlannerActor(), "planner", "planner")
+        return Opened(PlannerActor(), "planner", "planner", environment=place)
     if source == "searcher":
-        return Opened(SearcherActor(), "searcher", "searcher")
+        return Opened(SearcherActor(), "searcher", "searcher", environment=place)
     if source == "random":
-        return Opened(RandomActor(seed), "random", "random")
-    policy, recipe = open_learned(source)
+        return Opened(RandomActor(seed), "random", "random", environment=place)
+    policy, recipe = open_learned(source, environment)
     backbone = recipe.backbone.name if recipe.reads_with_backbone else None
     rank = recipe.backbone.lora.rank
     return Opened(
@@ -247,22 +252,33 @@ def open_actor(source: Path | Literal["planner", "searcher", "random"], *, seed:
         str(source),
         recipe.label,
         f"{backbone} (not frozen: LoRA of rank {rank})" if rank else backbone,
-        recipe.environment,
+        environment or recipe.environment,
         recipe.tasks.families,
         recipe.reward,
     )
 
 
-def open_learned(directory: Path) -> tuple[LearnedPolicy, Recipe]:
-    """A trained policy and its recipe, on whatever device there is, to act where it was trained.
+def open_learned(directory: Path, environment: str | None = None) -> tuple[LearnedPolicy, Recipe]:
+    """A trained policy and its recipe, on whatever device there is.
+
+    Args:
+        environment: where it is to act; left out, where it was trained.
 
     Raises:
-        UsageProblem: as `open_policy`; or that place draws pictures that its vision encoder was not trained on.
+        UsageProblem: as `open_policy`; or the place where it was trained draws pictures by now that its vision encoder
+            was not trained on. Elsewhere pictures are others anyway, which is said and nothing more.
     """
     from accelerate import PartialState
 
     from llarp_cli.policy.files import check_world, open_policy
 
     policy, recipe = open_policy(directory, PartialState().device)
-    check_world(directory, policy, registry.load("environment", recipe.environment))
+    if environment is None or environment == recipe.environment:
+        check_world(directory, policy, registry.load("environment", recipe.environment))
+    elif policy.frozen.encoder.renderer is not None:
+        encoder = policy.frozen.encoder.name
+        print(
+            f"note: vision encoder '{encoder}' was trained on pictures of {recipe.environment}, not of {environment}",
+            file=sys.stderr,
+        )
     return policy, recipe

@@ -144,7 +144,7 @@ class OpenedAdviser:
 
     Attributes:
         name: as typed, or the policy's directory.
-        environment: where it was trained.
+        environment: where it acts.
         reward: that its recipe pays.
     """
 
@@ -154,8 +154,11 @@ class OpenedAdviser:
     reward: RewardOptions = field(default_factory=RewardOptions)
 
 
-def open_adviser(source: Path | str) -> OpenedAdviser:
+def open_adviser(source: Path | str, environment: str | None = None) -> OpenedAdviser:
     """Whatever `runs.resolve_policy` found, ready to be asked.
+
+    Args:
+        environment: where; left out, where the policy was trained, or in the embedded home.
 
     Raises:
         UsageProblem: the policy is damaged or foreign, its frozen parts cannot be had, or its pictures are drawn
@@ -167,5 +170,5 @@ def open_adviser(source: Path | str) -> OpenedAdviser:
         return OpenedAdviser(RandomAdviser(), "random")
     from llarp_cli.evaluation.actors import open_learned
 
-    policy, recipe = open_learned(Path(source))
-    return OpenedAdviser(LearnedAdviser(policy, recipe.label), str(source), recipe.environment, recipe.reward)
+    policy, recipe = open_learned(Path(source), environment)
+    return OpenedAdviser(LearnedAdviser(policy, recipe.label), str(source), environment or recipe.environment, recipe.reward)

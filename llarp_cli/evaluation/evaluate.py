@@ -90,6 +90,7 @@ def evaluate_policy(
     all_families: bool = False,
     episode_file: Path | None = None,
     limit: int | None = None,
+    environment: str | None = None,
     num_envs: int = 32,
     seed: int = 0,
     deterministic: bool = False,
@@ -103,6 +104,7 @@ def evaluate_policy(
         all_families: every family, trained or not.
         episode_file: in place of splits.
         limit: only the first episodes of each split.
+        environment: where; left out, where the policy was trained, or in the embedded home.
         num_envs: episodes at a time.
         seed: of sampled actions and of where objects are put down.
         deterministic: take the likeliest skill.
@@ -118,7 +120,7 @@ def evaluate_policy(
     given = None if episode_file is None else read_episodes(episode_file)
     _check_families(families, given or ())
 
-    opened = open_actor(source, seed=seed, deterministic=deterministic)
+    opened = open_actor(source, seed=seed, deterministic=deterministic, environment=environment)
     world = registry.load("environment", opened.environment)
     if given is None:
         given = [episode for name in names for episode in split_episodes(world, name)]

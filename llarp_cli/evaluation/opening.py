@@ -17,6 +17,7 @@ from llarp_cli.rearrangement.splits import split_episodes
 def open_session(
     policy: Path | str | None = None,
     *,
+    environment: str | None = None,
     home: str | None = None,
     split: str | None = None,
     episodes: Path | None = None,
@@ -28,6 +29,7 @@ def open_session(
 
     Args:
         policy: what `runs.resolve_policy` found; None for none.
+        environment: where; left out, where the policy was trained, or in the embedded home.
         home: a scene; left out, and no episode named, one of the unseen ones.
         split, episodes: where an episode comes from in place of a home.
         index: which one; 0 where left out.
@@ -43,8 +45,8 @@ def open_session(
     if index is not None and home is not None:
         raise UsageProblem("--home and --episode exclude each other", "an episode has its own home")
     given = None if episodes is None else read_episodes(episodes)
-    opened = None if policy is None else open_adviser(policy)
-    world = registry.load("environment", "home" if opened is None else opened.environment)
+    opened = None if policy is None else open_adviser(policy, environment)
+    world = registry.load("environment", environment or ("home" if opened is None else opened.environment))
     if given is None and (split is not None or index is not None):
         given = split_episodes(world, split or DEFAULT_SPLIT)
     episode = own_episode(world, "", home, seed)[0] if given is None else episode_at(given, index or 0)

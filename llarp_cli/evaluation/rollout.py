@@ -126,6 +126,7 @@ def roll_out(
     instruction: str | None = None,
     split: str | None = None,
     index: int | None = None,
+    environment: str | None = None,
     home: str | None = None,
     arrangement_seed: int | None = None,
     seed: int = 0,
@@ -138,6 +139,7 @@ def roll_out(
         video: where to film it.
         instruction: the user's own sentence. Without a split and an index it is tried in a home arranged for it.
         split, index: which episode; left out, the first that the policy's recipe trains.
+        environment: where; left out, where the policy was trained, or in the embedded home.
         home: the scene in which to try the sentence; left out, one of the unseen ones.
         arrangement_seed: of that choice and of what stands where in it; left out, `seed`.
         seed: of sampled actions and of where objects are put down.
@@ -155,7 +157,7 @@ def roll_out(
             raise UsageProblem(f"{flag} goes with --instruction", 'write what is to be done there: --instruction "..."')
         if not own:
             raise UsageProblem(f"{flag} and --split or --episode exclude each other", "an episode has its own home")
-    opened = open_actor(source, seed=seed, deterministic=deterministic)
+    opened = open_actor(source, seed=seed, deterministic=deterministic, environment=environment)
     world = registry.load("environment", opened.environment)
     if own:
         episode, note = own_episode(world, instruction, home, seed if arrangement_seed is None else arrangement_seed)
