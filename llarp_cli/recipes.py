@@ -133,7 +133,7 @@ def arithmetic(recipe: Recipe, num_processes: int = 1) -> list[str]:
     ]
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class UniqueKeyLoader(yaml.SafeLoader):
     """Safe YAML in which a key given twice is a mistake."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
@@ -148,11 +148,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 def _read_yaml(path: Path, source: str) -> dict:
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
+        value = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageProblem(f"cannot read recipe '{source}': {error}") from error
     except yaml.YAMLError as error:
-        raise UsageProblem(f"{source} is not a recipe: {_one_line(error)}", "a recipe is YAML, `key: value`") from error
+        raise UsageProblem(f"{source} is not a recipe: {one_line(error)}", "a recipe is YAML, `key: value`") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -160,7 +160,8 @@ def _read_yaml(path: Path, source: str) -> dict:
     return value
 
 
-def _one_line(error: yaml.YAMLError) -> str:
+def one_line(error: yaml.YAMLError) -> str:
+    """What is wrong with YAML, and in which line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
     return " ".join(str(error).split())
@@ -171,10 +172,10 @@ def _parse_override(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise UsageProblem(f"'{text}' sets nothing ({COMMAND_LINE})", "write key.sub=value, e.g. ppo.lr=1e-4")
     try:
-        return key.strip(), yaml.load(value, _UniqueKeyLoader)
+        return key.strip(), yaml.load(value, UniqueKeyLoader)
     except yaml.YAMLError as error:
         raise UsageProblem(
-            f"{key} = {value} ({COMMAND_LINE}): not YAML: {_one_line(error)}", f"quote it: '{key}=\"...\"'"
+            f"{key} = {value} ({COMMAND_LINE}): not YAML: {one_line(error)}", f"quote it: '{key}=\"...\"'"
         ) from error
 
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "llarp_cli.cli.train:train",
     "eval": "llarp_cli.cli.eval:eval_",
     "compare": "llarp_cli.cli.compare:compare",
+    "study": "llarp_cli.cli.study:study",
     "rollout": "llarp_cli.cli.rollout:rollout",
     "play": "llarp_cli.cli.play:play",
     "export": "llarp_cli.cli.export:export",

@@ -120,6 +120,7 @@ def compare(
     labels: Mapping[str, str] | None = None,
     splits: Sequence[str] = (),
     episode_file: Path | None = None,
+    environment: str | None = None,
     deterministic: bool = False,
     threshold: float = THRESHOLD,
     target: float | None = None,
@@ -131,6 +132,7 @@ def compare(
         labels: likewise.
         splits: names of splits or groups; empty for all.
         episode_file: compare on its episodes in place of the splits.
+        environment: where evaluations took place; left out, where the first method was trained.
         deterministic: evaluations in which the likeliest skill was taken, not those with sampled skills.
         threshold: success in training whose steps are told.
         target: success in training at which methods are matched, in place of the first method's.
@@ -140,16 +142,25 @@ def compare(
             is nothing at all to compare.
     """
     methods = find_methods(names, labels)
+    recipe = methods[0].runs[0].recipe
+    place = environment or ("home" if recipe is None else recipe.environment)
     if episode_file is None:
-        wanted = Wanted(tuple(name for name in SPLITS if name in expand(splits)), None, deterministic)
+        wanted = Wanted(tuple(name for name in SPLITS if name in expand(splits)), None, deterministic, place)
     else:
         episodes = read_episodes(episode_file)
         parts = {name: [e for e in episodes if e.split == name] for name in dict.fromkeys(e.split for e in episodes)}
-        wanted = Wanted(tuple(parts), {name: episodes_sha256(part) for name, part in parts.items()}, deterministic)
+        wanted = Wanted(
+            tuple(parts), {name: episodes_sha256(part) for name, part in parts.items()}, deterministic, place
+        )
     aligned = align([At(method, method.steps) for method in methods], wanted)
     shown = tuple(split for split in wanted.splits if any(split in table for table in aligned.tables))
     rows = tuple(_row(method, i, aligned, wanted, threshold) for i, method in enumerate(methods))
     if not shown and not any(row.curve and row.curve.steps for row in rows):
+        if any(aligned.sizes):
+            raise UsageProblem(
+                "the methods share no episode that all of them were tried in",
+                "evaluate them in the same families: llarp eval RUN --all-families, each RUN",
+            )
         raise UsageProblem(
             "there is nothing to compare: no evaluation and no training of 500 episodes",
             f"evaluate them first: llarp eval {methods[0].runs[0].name}; or `llarp compare --evaluate ...`",
@@ -213,6 +224,9 @@ def _notes(rows: Sequence[Row], aligned: Aligned, wanted: Wanted, shown: Sequenc
             again = " ".join(f"--split {split}" for split in lacking) if what != "any split" else ""
             name = row.method.runs[0].name
             notes.append(f"{row.method.label} is not evaluated in {what}{where}: llarp eval {name} {again}".rstrip())
+    for split in wanted.splits:
+        if split not in shown and any(split in row.sizes for row in rows):
+            notes.append(f"{split}: there is no episode that all were tried in")
     for split in shown:
         episodes = next(row.splits[split].episodes for row in rows if split in row.splits)
         more = [f"{row.method.label} {row.sizes[split]}" for row in rows if row.sizes.get(split, 0) > episodes]
@@ -224,8 +238,8 @@ def _notes(rows: Sequence[Row], aligned: Aligned, wanted: Wanted, shown: Sequenc
         ]
         if few:
             notes.append(
-                f"fewer than {SPLIT_SIZE} episodes in {', '.join(few)}: families that no recipe trains are left out "
-                "unless evaluated with --all-families"
+                f"fewer than {SPLIT_SIZE} episodes in {', '.join(few)}: of families that are not trained, "
+                "--all-families runs them too"
             )
     return notes
 

@@ -12,7 +12,16 @@ from llarp_cli.rearrangement.splits import GROUPS
 # Colours of Okabe and Ito, told apart by everybody; a method keeps its colour in every picture.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999999", "#F0E442", "#000000")
 
-_TITLES = {"train": "training sentences", "paraphrastic": "paraphrastic", "behavior": "behavior", "": "other"}
+_BROKEN = {
+    "expressions": "expres-\nsions",
+    "relationships": "relation-\nships",
+    "rearrangements": "rearrange-\nments",
+    "instructions": "instruc-\ntions",
+    "conditional": "condi-\ntional",
+}
+"""Words too long for a column."""
+
+_TITLES = {"train": "train", "paraphrastic": "paraphrastic", "behavior": "behavior", "": "other"}
 
 
 def plot_success(comparison: Comparison, path: Path) -> None:
@@ -22,7 +31,7 @@ def plot_success(comparison: Comparison, path: Path) -> None:
         comparison: of at least one split.
         path: a .png file, replaced whole.
     """
-    figure = _figure(13, 8.2 if comparison.groups else 4.6)
+    figure = _figure(11.5, 8.2 if comparison.groups else 4.6)
     panels = figure.subplots(2 if comparison.groups else 1, 1, squeeze=False)[:, 0]
     if comparison.groups:
         _means(comparison, panels[0])
@@ -77,7 +86,7 @@ def _means(comparison: Comparison, axes: Any) -> None:
     ]
     for group, splits in comparison.groups.items():
         name = "all" if group == "all" else group
-        columns.append((group, f"{name}: mean of {len(splits)} splits", "group"))
+        columns.append((group, f"{name}\nmean of {len(splits)}", "group"))
     for i, row in enumerate(comparison.rows):
         found = {
             c: (row.splits if kind == "split" else row.groups).get(key) for c, (key, _, kind) in enumerate(columns)
@@ -105,7 +114,10 @@ def _splits(comparison: Comparison, axes: Any) -> None:
     for i, row in enumerate(comparison.rows):
         found = {place: row.splits.get(split) for split, place in places.items()}
         _bars(comparison, axes, i, found, numbers=False)
-    names = [f"{split.replace('_', chr(10))}\nn={comparison.episodes[split]}" for split in places]
+    names = [
+        "\n".join([*(_BROKEN.get(word, word) for word in split.split("_")), f"n={comparison.episodes[split]}"])
+        for split in places
+    ]
     axes.set_xticks(list(places.values()), names, fontsize=10)
     _frame(axes, at - 0.3)
 

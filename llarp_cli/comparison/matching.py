@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from llarp_cli.comparison.curves import Curve
@@ -48,6 +48,7 @@ class Match:
         our_mean, their_mean: over those splits.
         ratio: how many times as often the method succeeds.
         problem: why there is no ratio, or "".
+        unmatched: because no checkpoint is near enough.
     """
 
     kind: Kind
@@ -62,6 +63,7 @@ class Match:
     their_mean: Estimate | None = None
     ratio: Estimate | None = None
     problem: str = ""
+    unmatched: bool = False
 
     def to_json(self) -> dict[str, Any]:
         told = {key: value for key, value in vars(self).items() if not isinstance(value, Estimate)}
@@ -81,7 +83,7 @@ def checkpoints(method: Method, wanted: Wanted) -> list[int]:
 def train_success(method: Method, curve: Curve, wanted: Wanted) -> TrainSuccess:
     """At each checkpoint: as evaluated where every checkpoint is, else the running average."""
     steps = checkpoints(method, wanted)
-    only = Wanted(("train",), wanted.hashes, wanted.deterministic)
+    only = replace(wanted, splits=("train",))
     if wanted.hashes is None and steps:
         found = {s: align([At(method, s)], only).tables[0].get("train") for s in steps}
         if all(table is not None for table in found.values()):
@@ -123,11 +125,11 @@ def match(
         problem = f"success in training of {method.label} is not known"
     elif at is None or then is None:
         one, who = (ours, method) if at is None else (theirs, baseline)
-        problem = f"unmatched: no checkpoint of {who.label} within {WITHIN:.0%} of {goal:.1%}{_nearest(one, goal)}"
+        problem = f"no checkpoint of {who.label} within {100 * WITHIN:.0f} points of {goal:.1%}{_nearest(one, goal)}"
     else:
         problem = ""
     if problem:
-        found.append(Match("matched success", baseline.label, at, then, problem=problem))
+        found.append(Match("matched success", baseline.label, at, then, problem=problem, unmatched=goal is not None))
     else:
         found.append(_pair("matched success", method, baseline, at, then, successes, wanted))
     return found

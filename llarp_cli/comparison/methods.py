@@ -134,7 +134,9 @@ def _from_run(name: str, run: RunDirectory, pinned: int | None) -> Run:
     # Evaluations and metrics stay when checkpoints are let go.
     reached = [*run.numbered(), *(record.steps for record in records if record.steps is not None)]
     parts = {key: facts.get(key) for key in ("num_processes", "world")}
-    parts |= {key: facts.get(key, {}).get("hash") for key in ("backbone", "vision")}
+    parts["vision"] = facts.get("vision", {}).get("hash")
+    if recipe.backbone.weights != "random":  # those are a seed's
+        parts["backbone"] = facts.get("backbone", {}).get("hash")
     return Run(
         name=name,
         policy=recipe.policy,
@@ -173,8 +175,7 @@ def _configuration(run: Run) -> str:
     """What runs of one method have in common."""
     if run.recipe is None:
         return f"{run.policy} {[record.adapter_sha256 for record in run.records[:1]]}"
-    recipe = run.recipe.model_dump(mode="json", exclude={"seed", "checkpoint"})
-    return json.dumps([recipe, run.steps if run.pinned else None], sort_keys=True)
+    return json.dumps([key_values(run.recipe), run.steps if run.pinned else None], sort_keys=True)
 
 
 def _group(run: Run, groups: Iterable[tuple[str, str]]) -> tuple[str, str]:
@@ -221,22 +222,16 @@ def _labels(found: Sequence[tuple[Run, ...]]) -> list[str]:
 
 
 def _plain_label(run: Run) -> str:
-    recipe = run.recipe
-    if recipe is None:
+    if run.recipe is None:
         return run.policy
-    if recipe.policy != "llarp":
-        return recipe.policy
-    backbone = recipe.backbone
-    if backbone.weights == "random":
-        return f"{backbone.name}, random weights"
-    return f"{backbone.name}, LoRA" if backbone.lora.rank else backbone.name
+    return f"{run.recipe.label}, LoRA" if run.recipe.backbone.lora.rank else run.recipe.label
 
 
 def _fuller(label: str, run: Run, rivals: Sequence[Run]) -> str:
     if run.recipe is None:
         return f"{label} ({run.name})"
-    values = [_values(rival.recipe) for rival in rivals]
-    own = _values(run.recipe)
+    values = [key_values(rival.recipe) for rival in rivals]
+    own = key_values(run.recipe)
     differing = [key for key in own if any(value[key] != own[key] for value in values)]
     told = [f"{key.rsplit('.', 1)[-1]}={own[key]}" for key in differing]
     if len({rival.steps for rival in rivals}) > 1 and not differing:
@@ -244,11 +239,14 @@ def _fuller(label: str, run: Run, rivals: Sequence[Run]) -> str:
     return f"{label}, {', '.join(told)}" if 0 < len(told) <= 2 else f"{label} ({Path(run.name).name})"
 
 
-def _values(recipe: Recipe) -> dict[str, Any]:
-    """Dotted key → value, of what makes a method."""
+_NO_MATTER = ("seed", "backbone.seed", "backbone.prefix_cache_mb", "backbone.gradient_checkpointing")
+
+
+def key_values(recipe: Recipe) -> dict[str, Any]:
+    """Dotted key → value, of what makes a method: not its seeds, how often it saves, what it remembers."""
     found = {}
     for key, section in recipe_keys().items():
-        if section is not None or key == "seed" or key.startswith("checkpoint."):
+        if section is not None or key in _NO_MATTER or key.startswith("checkpoint."):
             continue
         value: Any = recipe
         for part in key.split("."):

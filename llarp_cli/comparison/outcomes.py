@@ -24,14 +24,18 @@ class Wanted:
         splits: in this order.
         hashes: split → hash of its episodes, of an episode file; None for the benchmark's own.
         deterministic: those where the likeliest skill was taken, not those with sampled skills.
+        environment: where; None for anywhere.
     """
 
     splits: tuple[str, ...]
     hashes: dict[str, str] | None = None
     deterministic: bool = False
+    environment: str | None = None
 
     def admits(self, record: Record) -> bool:
         if record.split not in self.splits or record.deterministic != self.deterministic:
+            return False
+        if self.environment not in (None, record.world):
             return False
         if self.hashes is None:
             return record.source == BENCHMARK
@@ -86,7 +90,7 @@ def align(compared: Sequence[At], wanted: Wanted) -> Aligned:
         if having:
             identities[split] = _identity(split, having)
     chosen = [
-        [[record for record in records if identities[record.split] == _identity_of(record)] for records in runs]
+        [[record for record in records if identities[record.split] == identity_of(record)] for records in runs]
         for runs in found
     ]
     seeds = _common_seeds(compared, chosen)
@@ -118,13 +122,14 @@ def _has(runs: Sequence[Sequence[Record]], split: str) -> bool:
     return all(any(record.split == split for record in records) for records in runs)
 
 
-def _identity_of(record: Record) -> Identity:
+def identity_of(record: Record) -> Identity:
+    """What a record's episodes are."""
     return record.world, record.version, record.episodes_sha256
 
 
 def _identity(split: str, having: Sequence[tuple[Run, Sequence[Record]]]) -> Identity:
     """The episodes that all have been tried in; of several the ones with most outcomes."""
-    sets = [{_identity_of(r) for r in records if r.split == split} for _, records in having]
+    sets = [{identity_of(r) for r in records if r.split == split} for _, records in having]
     common = set.intersection(*sets)
     if not common:
         first = having[0][0].name
@@ -140,7 +145,7 @@ def _identity(split: str, having: Sequence[tuple[Run, Sequence[Record]]]) -> Ide
         )
     return max(
         sorted(common),
-        key=lambda one: sum(len(r.outcomes) for _, records in having for r in records if _identity_of(r) == one),
+        key=lambda one: sum(len(r.outcomes) for _, records in having for r in records if identity_of(r) == one),
     )
 
 

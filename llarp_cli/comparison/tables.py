@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llarp_cli.comparison.compare import Comparison, Row
+from llarp_cli.comparison.curves import EPISODES
 from llarp_cli.comparison.matching import Match
 from llarp_cli.comparison.statistics import Estimate
 from llarp_cli.rearrangement.splits import GROUPS
@@ -21,8 +22,10 @@ def report(comparison: Comparison) -> str:
         parts.append(training_table(comparison))
     if comparison.matches:
         parts.append(baseline_table(comparison))
-    if comparison.notes:
-        parts.append("\n".join(f"- {note}" for note in comparison.notes))
+    notes = [f"{one.baseline}, {one.kind}: {one.problem}" for one in comparison.matches if one.problem]
+    notes += comparison.notes
+    if notes:
+        parts.append("\n".join(f"- {note}" for note in notes))
     return "\n\n".join(parts)
 
 
@@ -37,7 +40,7 @@ def success_table(comparison: Comparison) -> str:
     for group, splits in comparison.groups.items():
         episodes = sum(comparison.episodes[split] for split in splits)
         lines.append([group_name(group, splits), f"{episodes:,}", *(_percent(row.groups.get(group)) for row in rows)])
-    return _markdown(header, lines, left=1)
+    return markdown_table(header, lines, left=1)
 
 
 def group_name(group: str, splits: Sequence[str]) -> str:
@@ -60,7 +63,7 @@ def runs_table(comparison: Comparison) -> str:
         for i, run in enumerate(row.method.runs)
     ]
     groups = (group_name(group, splits).strip("*") for group, splits in comparison.groups.items())
-    return _markdown(["each run, %", "seed", *groups], lines, left=1)
+    return markdown_table(["each run, %", "seed", *groups], lines, left=1)
 
 
 def training_table(comparison: Comparison) -> str:
@@ -68,7 +71,7 @@ def training_table(comparison: Comparison) -> str:
     threshold = next(row.reached.threshold for row in comparison.rows if row.reached)
     header = ["training", "runs", "steps", "of them labelled by the expert", "best success, %", "at step",
               f"steps to {threshold:.0%}"]  # fmt: skip
-    return _markdown(header, [_training(row) for row in comparison.rows if row.curve], left=1)
+    return markdown_table(header, [_training(row) for row in comparison.rows if row.curve], left=1)
 
 
 def _training(row: Row) -> list[str]:
@@ -92,6 +95,8 @@ def reached_text(row: Row, taken: int) -> str:
         taken: steps that were taken.
     """
     runs = row.reached.runs
+    if not row.curve.steps:
+        return f"fewer than {EPISODES} episodes"
     if row.reached.steps is not None:
         spread = f" ({', '.join(f'{steps:,}' for steps in runs)})" if len(set(runs)) > 1 else ""
         return f"{row.reached.steps:,}{spread}"
@@ -107,7 +112,7 @@ def baseline_table(comparison: Comparison) -> str:
     """The first method against each other one."""
     first = comparison.rows[0].method.label
     header = ["against", "compared", f"steps: {first} / it", "success in training, %", "splits", "mean, %", "ratio"]
-    return _markdown(header, [_match(one) for one in comparison.matches], left=2)
+    return markdown_table(header, [_match(one) for one in comparison.matches], left=2)
 
 
 def _match(one: Match) -> list[str]:
@@ -122,7 +127,7 @@ def _match(one: Match) -> list[str]:
 
     trained = both(rate(one.our_train), rate(one.their_train)) + (f" ({one.source})" if one.source else "")
     if one.problem:
-        told = ["-", "-", one.problem]
+        told = ["-", "-", "unmatched" if one.unmatched else "-"]
     else:
         means = both(_rate(one.our_mean.value), _rate(one.their_mean.value))
         told = [str(one.splits), means, f"{one.ratio.value:.2f} ({one.ratio.low:.2f} - {one.ratio.high:.2f})"]
@@ -149,7 +154,7 @@ def _percent(estimate: Estimate | None) -> str:
     return f"{_rate(estimate.value)} ({_rate(estimate.low)} - {_rate(estimate.high)})"
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
     """A Markdown table whose columns line up as text too.
 
     Args:
