@@ -74,13 +74,16 @@ class FakeBackbone:
         return FakeCache(rows, capacity, self.hidden_size)
 
     @torch.no_grad()
-    def extend(self, tokens: Tensor, lengths: Sequence[int], cache: FakeCache, rows: Sequence[int]) -> Tensor:
+    def extend(
+        self, tokens: Tensor, lengths: Sequence[int], cache: FakeCache, rows: Sequence[int], *, keep: bool = True
+    ) -> Tensor:
         outputs = []
         for row, part in zip(rows, tokens.split(list(lengths)), strict=True):
-            cache.used[row] += len(part)
-            assert cache.used[row] <= cache.capacity
+            assert cache.used[row] + len(part) <= cache.capacity
             output, state = self.model(part, cache.states[row][None])
-            cache.states[row] = state[0]
+            if keep:
+                cache.used[row] += len(part)
+                cache.states[row] = state[0]
             outputs.append(output)
         return torch.cat(outputs)
 

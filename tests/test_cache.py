@@ -5,6 +5,7 @@ import pytest
 import torch
 from backbone_models import TEXTS, backbone, observations, relative
 
+from llarp_cli.backbones.row_attention import extend_rows
 from llarp_cli.errors import UsageProblem
 
 EXACT = 1e-5
@@ -80,6 +81,44 @@ def test_many_tokens_at_once_then_one_by_one():
     following = observations(model, [1] * 4, seed=9)
     results = [model.extend(following, [1] * 4, cache, range(4)) for cache in (at_once, stepped)]
     assert relative(*results) < EXACT
+
+
+@pytest.mark.parametrize("model_type", ["llama", "mistral", "gemma2", "bert"])
+def test_a_look_ahead_leaves_the_cache_as_it_was(model_type):
+    model = backbone(model_type)
+    episodes = Episodes(model, 3, capacity=12)
+    episodes.reset(range(3), TEXTS[:3])
+    episodes.step(range(3), [2, 2, 2], seed=0)
+    new = observations(model, [2, 2], seed=7)
+    ahead = model.extend(new, [2, 2], episodes.cache, [2, 0], keep=False)
+    assert episodes.cache.lengths.tolist() == [model.encode([text])[0].length + 2 for text in TEXTS[:3]]
+    for step in range(1, 4):
+        episodes.step(range(3), [2, 2, 2], seed=step)
+    other = Episodes(model, 3, capacity=12)
+    other.reset(range(3), TEXTS[:3])
+    other.step(range(3), [2, 2, 2], seed=0)
+    assert relative(model.extend(new, [2, 2], other.cache, [2, 0]), ahead) < EXACT
+
+
+@pytest.mark.parametrize("window", [None, 5])
+def test_attention_over_rows_is_attention(window):
+    """Few key heads, several tokens a row, rows in any order, scores large enough that a softmax saturates."""
+    generator = torch.Generator().manual_seed(0)
+    rows, slots, heads, key_heads, size = 4, 40, 6, 2, 16
+    store = torch.randn(2, rows, key_heads, slots, size, generator=generator)
+    row, slot = np.array([2, 2, 0, 3, 3, 3]), np.array([7, 8, 39, 0, 1, 2])
+    query = 30 * torch.randn(len(row), heads, size, generator=generator)
+    key, value = (torch.randn(len(row), key_heads, size, generator=generator) for _ in range(2))
+    expected = store.clone()
+    expected[0, row, :, slot], expected[1, row, :, slot] = key, value
+    arrays = (x.numpy() for x in (query, key, value, store))
+    out = torch.from_numpy(extend_rows(*arrays, row, slot, scaling=0.25, window=window))
+    assert torch.equal(store, expected)
+    for s in range(len(row)):
+        seen = slice(0 if window is None else max(0, slot[s] + 1 - window), slot[s] + 1)
+        keys, values = (x.repeat_interleave(heads // key_heads, 0)[:, seen] for x in expected[:, row[s]])
+        weights = (0.25 * keys @ query[s].unsqueeze(-1)).softmax(1)
+        torch.testing.assert_close(out[s], (weights * values).sum(1), atol=2e-6, rtol=1e-5)
 
 
 def test_a_longer_instruction_makes_the_cache_grow_and_keeps_the_other_rows():

@@ -117,13 +117,16 @@ class Backbone(Protocol):
     def open_cache(self, rows: int, capacity: int) -> RowCache:
         """A rollout cache for `rows` episodes of up to `capacity` tokens each behind their instructions."""
 
-    def extend(self, tokens: Tensor, lengths: Sequence[int], cache: RowCache, rows: Sequence[int]) -> Tensor:
+    def extend(
+        self, tokens: Tensor, lengths: Sequence[int], cache: RowCache, rows: Sequence[int], *, keep: bool = True
+    ) -> Tensor:
         """`forward` for the next tokens of some rows, reading and filling the cache; no gradient.
 
         Args:
             tokens: [S, D] packed.
             lengths: new tokens of each named row, summing to S.
             rows: distinct rows of the cache.
+            keep: False leaves the cache as it was, as if these tokens had not been read.
 
         Returns:
             [S, D], equal to what `forward` gives for the same tokens in full context.

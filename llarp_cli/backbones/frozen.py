@@ -240,7 +240,9 @@ class FrozenBackbone:
         return RowSlotCache(rows, capacity)
 
     @torch.no_grad()
-    def extend(self, tokens: Tensor, lengths: Sequence[int], cache: RowSlotCache, rows: Sequence[int]) -> Tensor:
+    def extend(
+        self, tokens: Tensor, lengths: Sequence[int], cache: RowSlotCache, rows: Sequence[int], *, keep: bool = True
+    ) -> Tensor:
         if not len(tokens):
             return tokens.to(self.dtype)
         named = np.asarray(rows, dtype=np.int64)
@@ -250,7 +252,8 @@ class FrozenBackbone:
         if (ends - cache.prefix_lengths[named]).max() > cache.capacity:
             raise ValueError(f"a row of more tokens than the cache's capacity of {cache.capacity}")
         hidden = self.run(ExtendPass(Layout(starts, lengths), cache, named), tokens)
-        cache.lengths[named] = ends
+        if keep:
+            cache.lengths[named] = ends
         return hidden
 
     def _check_context(self, ends: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -47,26 +48,31 @@ class TextFeatures:
 
 
 class PrefixStore:
-    """The prefixes (or text features) used last, by text, up to `limit` bytes."""
+    """The prefixes (or text features) used last, by text, up to `limit` bytes. Several threads may use it."""
 
     def __init__(self, limit: int):
         self.limit = limit
         self.size = 0
         self._kept: OrderedDict[str, InstructionPrefix | TextFeatures] = OrderedDict()
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def get(self, text: str) -> InstructionPrefix | TextFeatures | None:
-        if text in self._kept:
-            self._kept.move_to_end(text)
-        return self._kept.get(text)
+        with self._lock:
+            if text in self._kept:
+                self._kept.move_to_end(text)
+            return self._kept.get(text)
 
     def add(self, text: str, prefix: InstructionPrefix | TextFeatures) -> None:
-        self._kept[text] = prefix
-        self.size += prefix.bytes
-        while self.size > self.limit and len(self._kept) > 1:
-            self.size -= self._kept.popitem(last=False)[1].bytes
+        with self._lock:
+            if text in self._kept:  # two threads read it at the same time
+                return
+            self._kept[text] = prefix
+            self.size += prefix.bytes
+            while self.size > self.limit and len(self._kept) > 1:
+                self.size -= self._kept.popitem(last=False)[1].bytes
 
 
 class EncodePass(Pass):

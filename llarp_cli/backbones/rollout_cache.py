@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llarp_cli.backbones.attention import Layout, Pass, flat_index
+from llarp_cli.backbones.attention import Attending, Layout, Pass, flat_index
 from llarp_cli.backbones.prefixes import InstructionPrefix
+from llarp_cli.backbones.row_attention import extend_rows
+from llarp_cli.backbones.transfer import to_device
 
 SPARE_PREFIX = 32
 """Slots set aside for instructions at first; a longer one makes the cache grow."""
@@ -59,18 +61,32 @@ class ExtendPass(Pass):
     def __init__(self, layout: Layout, cache: RowSlotCache, rows: np.ndarray):
         super().__init__([layout])
         self._store = cache.keys_values
-        _, _, held, heads, slots, _ = self._store.shape
-        self._written = flat_index(rows[layout.row], heads, slots, layout.slot, self._store.device)
-        # All rows in order, the common case, are read where they lie; some rows are copied out.
-        in_order = len(rows) == held and bool((rows == np.arange(held)).all())
-        self._rows = None if in_order else torch.from_numpy(rows).to(self._store.device)
+        self._rows, self._row = rows, rows[layout.row]
+        # The first rows in order, the common case, are read where they lie; others are copied out.
+        self._in_order = bool((rows == np.arange(len(rows))).all())
+        self._written: Tensor | None = None
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Attending) -> Tensor:
+        store = self._store[layer]
+        kinds = {(x.device.type, x.dtype) for x in (query, key, value, store)}
+        if kinds != {("cpu", torch.float32)} or how.softcap is not None or how.sinks is not None:
+            return super().attend(layer, query, key, value, how)
+        new = (x.contiguous().numpy() for x in (query, key, value))
+        slot = self.layouts[0].slot
+        return torch.from_numpy(
+            extend_rows(*new, store.numpy(), self._row, slot, scaling=how.scaling, window=how.window)
+        )
 
     def join(self, layer: int, part: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         keys, values = self._store[layer]
         return self._extended(keys, key), self._extended(values, value)
 
     def _extended(self, store: Tensor, new: Tensor) -> Tensor:
-        size = new.shape[2]
+        layout, (_, heads, slots, size) = self.layouts[0], store.shape
+        if self._written is None:
+            self._written = flat_index(self._row, heads, slots, layout.slot, store.device)
         store.view(-1, size).index_copy_(0, self._written, new.reshape(-1, size).to(store.device))
-        within = store[:, :, : self.layouts[0].width]
-        return (within if self._rows is None else within.index_select(0, self._rows)).to(new.device)
+        within = store[:, :, : layout.width]
+        if self._in_order:
+            return within[: layout.sequences].to(new.device)
+        return within.index_select(0, to_device(self._rows, store.device)).to(new.device)
