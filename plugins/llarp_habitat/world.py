@@ -50,6 +50,17 @@ class HabitatWorld:
         self._surveyor: Worker | None = None
         self._known: dict[str, Known] = {}
 
+    @property
+    def is_homes(self) -> bool:
+        """Whether the scenes are the embedded home's, built for Habitat."""
+        return self.scenes == HOMES
+
+    def problems(self, thorough: bool) -> list[tuple[str, str]]:
+        """What keeps it from being used: what is wrong, and what to type. See `doctor`."""
+        from llarp_habitat.doctor import problems
+
+        return problems(self, thorough)
+
     def at(self, scenes: str) -> HabitatWorld:
         """The same with other scenes: what `--env habitat:<scenes>` names."""
         return HabitatWorld(scenes)
@@ -69,7 +80,7 @@ class HabitatWorld:
     @cached_property
     def version(self) -> str:
         """Of scenes and renderer together. Files of a data set are trusted to be what they were."""
-        if self.scenes == HOMES:
+        if self.is_homes:
             from llarp_cli.home import world as home
             from llarp_habitat.homes import VERSION
 
@@ -99,7 +110,7 @@ class HabitatWorld:
         from llarp_habitat import homes
 
         folder = homes.made(cache())
-        return homes.scene_spec(folder, scene) if self.scenes == HOMES else self.description.spec(scene, folder)
+        return homes.scene_spec(folder, scene) if self.is_homes else self.description.spec(scene, folder)
 
     def known(self, scene: str) -> Known:
         """All that is known of a scene.
@@ -124,14 +135,14 @@ class HabitatWorld:
 
     def train_scene(self, index: int) -> str:
         """Training scenes, over and over; from `UNSEEN_HOMES` on those that are kept from training."""
-        if self.scenes == HOMES:
+        if self.is_homes:
             return f"home-{index}"
         names = self.description.train if index < UNSEEN_HOMES else self.description.unseen
         return names[index % len(names)]
 
     def test_scenes(self) -> tuple[str, ...]:
         """The names of the scenes kept for evaluation."""
-        if self.scenes == HOMES:
+        if self.is_homes:
             from llarp_cli.home.released import released_names
 
             return released_names()
