@@ -12,6 +12,7 @@ from typing import Any
 from llarp_cli import __version__, registry
 from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.rearrangement.simulator import Demanding
 
 PACKAGES = (
     "torch",
@@ -26,14 +27,6 @@ PACKAGES = (
     "habitat-lab",
     "habitat-sim",
 )
-
-HABITAT: tuple[tuple[str, str, str], ...] = (
-    ("habitat-lab", "habitat", "pip install 'llarp[habitat]'"),
-    # habitat-sim has no build on the Python registry.
-    ("habitat-sim 0.3.4", "habitat_sim", "conda install -c conda-forge -c aihabitat habitat-sim=0.3.4 headless"),
-)
-"""What Habitat takes: its name, what is imported, the command that gets it."""
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -109,18 +102,14 @@ def examine(environment: str | None = None) -> Examination:
     Raises:
         UsageProblem: there is no such environment.
     """
-    environments = _environments()
     if environment is not None:
-        if environment not in {finding.name for finding in environments}:
-            registry.find("environment", environment)
-        chosen = [finding for finding in environments if finding.name == environment]
-        return Examination(_system(), {}, {"environment": chosen})
+        registry.find("environment", environment)
+        return Examination(_system(), {}, {"environment": [_world(environment, thorough=True)]})
     packages = {name: _version(name) for name in PACKAGES}
     plugins = {
         kind: [_examined(plugin) for plugin in registry.plugins(kind) if not plugin.shadowed]
-        for kind in ("backbone", "vision encoder")
+        for kind in ("backbone", "vision encoder", "environment")
     }
-    plugins["environment"] = environments
     return Examination(_system(), packages, plugins)
 
 
@@ -147,9 +136,9 @@ def _version(distribution: str) -> str | None:
 def _examined(plugin: registry.Plugin) -> Finding:
     """What importing a plugin and asking what it needs tells; another's broken plugin is a finding, not a failure."""
     try:
-        loaded = registry.load(plugin.kind, plugin.name)
         if plugin.kind == "environment":
-            return Finding(plugin.name, True, f"ready; version {loaded.version}")
+            return _world(plugin.name, thorough=False)
+        loaded = registry.load(plugin.kind, plugin.name)
         absent = [module for module in loaded.requires if importlib.util.find_spec(module) is None]
         if absent:
             get = f"'llarp[{loaded.extra}]'" if loaded.extra else " ".join(absent)
@@ -187,15 +176,11 @@ def _where(weights: str) -> str:
     return "the hub's cache" if isinstance(cached, str) else "the hub, or --weights PATH"
 
 
-def _environments() -> list[Finding]:
-    """The installed environments, and Habitat whether installed or not."""
-    found = [p for p in registry.plugins("environment") if not p.shadowed and p.name != "habitat"]
-    return [*(_examined(plugin) for plugin in found), _habitat()]
-
-
-def _habitat() -> Finding:
-    absent = [(name, command) for name, module, command in HABITAT if importlib.util.find_spec(module) is None]
-    state = [f"needs {', '.join(name for name, _ in absent)}"] if absent else []
-    if "habitat" not in {plugin.name for plugin in registry.plugins("environment")}:
-        state.append(f"no plugin of llarp {__version__} or another package offers it yet")
-    return Finding("habitat", not state, "; ".join(state) or "ready", tuple(command for _, command in absent))
+def _world(name: str, thorough: bool) -> Finding:
+    """An environment, and what it lacks."""
+    world = registry.load("environment", name)
+    problems = world.problems(thorough) if isinstance(world, Demanding) else []
+    if problems:
+        commands = tuple(hint for _, hint in problems if hint)
+        return Finding(name, False, "; ".join(message for message, _ in problems), commands)
+    return Finding(name, True, f"ready; version {world.version}")

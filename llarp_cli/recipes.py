@@ -252,11 +252,6 @@ def check_names(recipe: Recipe) -> None:
     Raises:
         UsageProblem: no such backbone, vision encoder or environment.
     """
-    if recipe.environment == "habitat" and "habitat" not in {plugin.name for plugin in registry.plugins("environment")}:
-        raise UsageProblem(
-            "environment 'habitat' is not installed",
-            "`llarp doctor --env habitat` says what it needs; --env home needs nothing more",
-        )
     registry.find("environment", recipe.environment)
     registry.find("backbone", recipe.backbone.name)
     if recipe.vision.name is not None:

@@ -52,7 +52,7 @@ def _whole(steps: str) -> int:
 @click.command(cls=TrainCommand)
 @click.option("--backbone", metavar="NAME", help="A frozen LLM: `llarp plugins` lists them; hf:ORG/NAME; hf:PATH.")
 @click.option("--recipe", metavar="NAME_OR_FILE", help="A recipe: `llarp recipes` lists them; or a YAML file.")
-@click.option("--env", "environment", metavar="NAME", help="Where to act: home, habitat.")
+@click.option("--env", "environment", metavar="NAME", help="Where to act: home, habitat, habitat:SCENES.")
 @click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Default: a new folder under ./runs.")
 @click.option("--steps", metavar="N", help="Environment steps in all, imitation's included.")
 @click.option("--seed", metavar="N", help="Seed of everything.")

@@ -10,7 +10,7 @@ predicates, reward and subgoals live once, vectorised, above this contract. Noth
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,3 +164,15 @@ class World(Protocol):
 
     def simulator(self, homes: int, max_objects: int) -> Simulator:
         """N homes, none reset yet."""
+
+
+@runtime_checkable
+class Demanding(Protocol):
+    """A world that needs more than its package: other software, files, a device. `llarp doctor` asks it."""
+
+    def problems(self, thorough: bool) -> list[tuple[str, str]]:
+        """What keeps it from being used: what is wrong, and what to type. Empty where all is well.
+
+        Args:
+            thorough: look at everything, even if that takes seconds.
+        """

@@ -170,7 +170,9 @@ class TrainingEpisodes:
         self._maker = ThreadPoolExecutor(1, "episodes")
         self._ahead: deque[Future[Episode]] = deque()
         self._position = start
-        for family in self._families:  # said now, not in the middle of a run
+        # Said now, not in the middle of a run.
+        world.scene(world.train_scene(0))
+        for family in self._families:
             make_task(family, Draws("check"), categories=_pool(tasks.split, family, tasks.categories))
 
     @property
