@@ -1,11 +1,13 @@
-"""What `llarp dataset import` does: a released episode file becomes one of ours, played in the embedded home.
+"""What `llarp dataset import` does: a released episode file becomes one of ours.
 
-Instruction, goal, objects and where they lie are kept; the home is laid out as they lay; what a released file
-does not tell is made up. What had to be changed, and what is odd about the file, is counted.
+Instruction, goal, objects and where they lie are kept. For the embedded home, it is laid out as they lay, and what a
+released file does not tell is made up; where the release's own scenes are, objects keep the poses that it stores.
+What had to be changed, and what is odd about the file, is counted.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter, defaultdict
@@ -14,13 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llarp_cli.errors import UsageProblem
 from llarp_cli.home.placing import Placing
 from llarp_cli.home.recovering import RecoveredHome, recover
-from llarp_cli.home.scenes import Home
 from llarp_cli.rearrangement.draws import Draws
-from llarp_cli.rearrangement.episode_files import write_episodes
+from llarp_cli.rearrangement.episode_files import FARTHEST, write_episodes
 from llarp_cli.rearrangement.episodes import Arrangement, Episode, PlacedObject
 from llarp_cli.rearrangement.facts import (
     OBJECT_BEARING,
@@ -33,7 +35,8 @@ from llarp_cli.rearrangement.facts import (
 from llarp_cli.rearrangement.goals import CompiledGoals, parse
 from llarp_cli.rearrangement.released.oddities import oddities
 from llarp_cli.rearrangement.released.reader import ReleasedEpisode, ReleasedFile, read_released
-from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, RECEPTACLES
+from llarp_cli.rearrangement.simulator import Scene, World
+from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, JOINTS, RECEPTACLES, TARGETS
 
 SPLIT_OF: dict[str, str] = {
     "refer": "referring_expressions",
@@ -95,18 +98,21 @@ class ImportReport:
         }
 
 
-def import_file(source: str | os.PathLike[str], out: str | os.PathLike[str]) -> ImportReport:
+def import_file(
+    source: str | os.PathLike[str], out: str | os.PathLike[str], world: World | None = None
+) -> ImportReport:
     """Make an episode file of a released one.
 
     Args:
         source: a pickle of the reference release.
         out: ends in .jsonl or .jsonl.gz; written complete or not at all.
+        world: one that has the release's scenes, to play the episodes in; left out, the embedded home.
 
     Raises:
         UsageProblem: the file is damaged, not what it should be, or wants something run; `out` cannot be written.
     """
     released = read_released(source)
-    importer = _Importer(released)
+    importer = _Importer(released) if world is None else _AsStored(released, world)
     write_episodes(out, importer.episodes())
     return importer.report()
 
@@ -116,7 +122,7 @@ class _Importer:
 
     def __init__(self, released: ReleasedFile):
         self.released = released
-        self.homes = _homes(released)
+        self.homes = self._homes()
         self.placing = {scene: Placing(home) for scene, home in self.homes.items()}
         self.presolved = 0
         self.stem = re.sub(r"[^\w.\-]+", "_", released.path.name.partition(".")[0], flags=re.ASCII)[:60] or "imported"
@@ -135,6 +141,9 @@ class _Importer:
                 self._arrangement(episode),
             )
 
+    def _homes(self) -> dict[str, RecoveredHome]:
+        return _recovered(self.released)
+
     def _arrangement(self, episode: ReleasedEpisode) -> Arrangement:
         home = self.homes[episode.scene].home
         objects = [(one.asset, one.receptacle, one.x, one.z, one.yaw) for one in episode.objects]
@@ -143,9 +152,12 @@ class _Importer:
             PlacedObject(one.asset, position, yaw, one.receptacle)
             for one, (position, yaw) in zip(episode.objects, poses, strict=True)
         )
-        return Arrangement(home.scene.name, placed, episode.joints, self._start(episode, home, placed))
+        start = self._start(episode, home.scene, home.targets, placed)
+        return Arrangement(home.scene.name, placed, episode.joints, start)
 
-    def _start(self, episode: ReleasedEpisode, home: Home, placed: tuple[PlacedObject, ...]) -> tuple[int, int, int]:
+    def _start(
+        self, episode: ReleasedEpisode, scene: Scene, targets: NDArray[np.int64], placed: tuple[PlacedObject, ...]
+    ) -> tuple[int, int, int]:
         """A free place for the robot, if there is one where the goal is not yet true."""
         goals = CompiledGoals(1)
         categories = [CATEGORIES.index(CATEGORY_OF[one.asset]) for one in placed]
@@ -155,11 +167,11 @@ class _Importer:
             where = f"{self.released.path}, episode {episode.number}"
             raise UsageProblem(f"{where}: {problem.message}", problem.hint) from None
         draws = Draws("imported start", self.released.digest, episode.number)
-        places = home.scene.starts.tolist()
+        places = scene.starts.tolist()
         for _ in range(_STARTS_TRIED):
             x, z = draws.choice(places)
             robot = x, z, draws.below(360_000)
-            if not goals.evaluate(_Start(home, placed, episode.joints, robot))[0]:
+            if not goals.evaluate(_Start(targets, placed, episode.joints, robot))[0]:
                 return robot
         self.presolved += 1
         return robot
@@ -189,7 +201,31 @@ class _Importer:
         )
 
 
-def _homes(released: ReleasedFile) -> dict[str, RecoveredHome]:
+class _AsStored(_Importer):
+    """One file being imported for a world that has its scenes: objects where it stores them, as it stores them."""
+
+    def __init__(self, released: ReleasedFile, world: World):
+        self._world = world
+        super().__init__(released)
+
+    def _homes(self) -> dict[str, RecoveredHome]:
+        return {}
+
+    def _arrangement(self, episode: ReleasedEpisode) -> Arrangement:
+        scene = self._world.scene(episode.scene)
+        placed = tuple(
+            PlacedObject(
+                one.asset, one.position, round(math.degrees(one.yaw) * 1000) % 360_000, one.receptacle, one.rotation
+            )
+            for one in episode.objects
+        )
+        # No goal speaks of handles.
+        targets = np.full((len(TARGETS), 3), FARTHEST)
+        targets[len(JOINTS) :] = scene.boxes[:, :3]
+        return Arrangement(scene.name, placed, episode.joints, self._start(episode, scene, targets, placed))
+
+
+def _recovered(released: ReleasedFile) -> dict[str, RecoveredHome]:
     """Each scene of a file, laid out as the objects of all its episodes lay."""
     lying: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for episode in released.episodes:
@@ -208,7 +244,11 @@ class _Start:
     """The facts of one home at the start, as `CompiledGoals` reads them: objects are where they are said to be."""
 
     def __init__(
-        self, home: Home, placed: tuple[PlacedObject, ...], joints: tuple[int, ...], robot: tuple[int, int, int]
+        self,
+        targets: NDArray[np.int64],
+        placed: tuple[PlacedObject, ...],
+        joints: tuple[int, ...],
+        robot: tuple[int, int, int],
     ):
         where = np.array([RECEPTACLES.index(one.receptacle) for one in placed])
         self.on = (where[:, None] == np.arange(len(RECEPTACLES)))[None]
@@ -216,6 +256,6 @@ class _Start:
         values = np.array([joints]) / 1000
         self.opened, self.closed = values > OPENED_ABOVE, values == 0
         pose = np.array([[robot[0] / 1000, robot[1] / 1000, np.radians(robot[2] / 1000)]])
-        self.at_target = within(pose, home.targets[None] / 1000, TARGET_REACH, TARGET_BEARING)
+        self.at_target = within(pose, targets[None] / 1000, TARGET_REACH, TARGET_BEARING)
         positions = np.array([[one.position for one in placed]]) / 1000
         self.at_object = within(pose, positions, OBJECT_REACH, OBJECT_BEARING)

@@ -15,6 +15,9 @@ indices_option = click.option(
     metavar="N",
     help="Of train or train_strict: N random episodes of the training set, in place of the fixed ones.",
 )
+environment_option = click.option(
+    "--env", "environment", default="home", show_default=True, metavar="NAME", help="Where they take place."
+)
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="Of that draw."
 )
@@ -27,13 +30,21 @@ def dataset() -> None:
 
 @dataset.command()
 @click.argument("names", nargs=-1, metavar="[SPLIT|GROUP|FILE]...")
+@environment_option
 @indices_option
 @seed_option
 @click.option(
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Tell of N problems."
 )
 @json_option
-def validate(names: tuple[str, ...], train_indices: int | None, seed: int, limit: int, json_file: Path | None) -> None:
+def validate(
+    names: tuple[str, ...],
+    environment: str,
+    train_indices: int | None,
+    seed: int,
+    limit: int,
+    json_file: Path | None,
+) -> None:
     """Check episodes one by one.
 
     Words, goal and scene are known, everything stands where it says and in reach, the goal is not true at the
@@ -54,7 +65,7 @@ def validate(names: tuple[str, ...], train_indices: int | None, seed: int, limit
     from llarp_cli.dataset.validate import validate as run
     from llarp_cli.registry import load
 
-    world = load("environment", "home")
+    world = load("environment", environment)
     if train_indices is None:
         sources = find_sources(world, names)
     else:
@@ -122,11 +133,12 @@ def show(
 
 @dataset.command()
 @click.argument("split")
+@environment_option
 @click.option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many episodes.")
 @click.option("--seed", type=click.IntRange(min=0), required=True, metavar="S", help="Of the draw.")
 @click.option("--family", "families", multiple=True, metavar="NAME", help="A family; may be given again. Default: all.")
 @click.option("--out", type=OutputFile(".jsonl", ".jsonl.gz"), required=True, metavar="FILE.jsonl")
-def generate(split: str, count: int, seed: int, families: tuple[str, ...], out: Path) -> None:
+def generate(split: str, environment: str, count: int, seed: int, families: tuple[str, ...], out: Path) -> None:
     """Make more episodes of a split's kind, one JSON object per line.
 
     \b
@@ -136,25 +148,28 @@ def generate(split: str, count: int, seed: int, families: tuple[str, ...], out: 
     from llarp_cli.dataset import generate_file
     from llarp_cli.registry import load
 
-    generate_file(load("environment", "home"), split, out, count, seed, families)
+    generate_file(load("environment", environment), split, out, count, seed, families)
     click.echo(out)
 
 
 @dataset.command("import")
 @click.argument("source", type=click.Path(path_type=Path), metavar="FILE.pickle")
 @click.option("--out", type=OutputFile(".jsonl", ".jsonl.gz"), required=True, metavar="FILE.jsonl")
+@environment_option
 @json_option
-def import_(source: Path, out: Path, json_file: Path | None) -> None:
+def import_(source: Path, out: Path, environment: str, json_file: Path | None) -> None:
     """Make an episode file of a pickle of the reference release.
 
-    Nothing in it is run. What is odd about it is kept and counted.
+    Nothing in it is run. What is odd about it is kept and counted. With --env habitat objects keep the poses that it
+    stores, in its own scenes.
 
     \b
     llarp dataset import new_scenes.pickle --out released.jsonl
     llarp eval planner --episodes released.jsonl
     """
     from llarp_cli.dataset_import import import_file
+    from llarp_cli.registry import load
 
-    report = import_file(source, out)
+    report = import_file(source, out, None if environment == "home" else load("environment", environment))
     click.echo(report.text())
     save_json(json_file, report.to_json())

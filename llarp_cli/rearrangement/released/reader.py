@@ -43,6 +43,8 @@ class ReleasedObject:
         x, z: of its origin, metres.
         yaw: its turn about the vertical, radians from +x toward +z.
         receptacle: where it lies, a name of ours.
+        position: x, y, z of its origin, millimetres.
+        rotation: how it is turned in full, a quaternion x, y, z, w in millionths.
     """
 
     asset: str
@@ -50,6 +52,8 @@ class ReleasedObject:
     z: float
     yaw: float
     receptacle: str
+    position: tuple[int, int, int]
+    rotation: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -210,13 +214,33 @@ def _objects(
             raise Wrong(f"name_to_receptacle does not say where {instance} lies", "every object on an open surface")
         pose = transforms[row]
         yaw = math.atan2(pose[2, 0] - pose[0, 2], pose[0, 0] + pose[2, 2])
-        found.append(ReleasedObject(asset, float(pose[0, 3]), float(pose[2, 3]), yaw, receptacles.pop(instance)))
+        x, y, z = (round(1000 * value) for value in pose[:3, 3].tolist())
+        lies, turned = receptacles.pop(instance), _quaternion(pose[:3, :3])
+        found.append(ReleasedObject(asset, float(pose[0, 3]), float(pose[2, 3]), yaw, lies, (x, y, z), turned))
     if receptacles:
         raise Wrong(
             f"name_to_receptacle speaks of {shown(min(receptacles))}, which rigid_objs does not hold",
             "the same objects in both",
         )
     return tuple(sorted(found, key=lambda one: one.asset))
+
+
+def _quaternion(turn: NDArray[np.float64]) -> tuple[int, int, int, int]:
+    """x, y, z, w in millionths of a rotation matrix: the vector that a symmetric matrix made of it stretches most
+    (Bar-Itzhack 2000)."""
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = turn.ravel().tolist()
+    symmetric = np.array(
+        [
+            [xx - yy - zz, xy + yx, xz + zx, zy - yz],
+            [xy + yx, yy - xx - zz, yz + zy, xz - zx],
+            [xz + zx, yz + zy, zz - xx - yy, yx - xy],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
+    found = np.linalg.eigh(symmetric)[1][:, -1]
+    found *= 1.0 if found[3] >= 0 else -1.0
+    x, y, z, w = (round(1_000_000 * value) for value in found.tolist())
+    return x, y, z, w
 
 
 def _receptacles(record: dict[Any, Any], names: dict[int, str]) -> dict[str, str]:
