@@ -17,15 +17,35 @@ import json
 import os
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llarp_cli.config import Recipe
+from llarp_cli.config import BackboneOptions, Recipe
 from llarp_cli.errors import UsageProblem
 from llarp_cli.recipes import load_recipe, to_yaml
 
 RUNS = Path("runs")
 ADAPTER = "adapter.safetensors"
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """The policy `zero-shot`: a language model acts without training.
+
+    Attributes:
+        backbone: which.
+    """
+
+    backbone: BackboneOptions
+
+    def __str__(self) -> str:
+        weights = self.backbone.weights
+        return f"zero-shot {self.backbone.name}" + (f" ({weights})" if weights else "")
+
+
+Unlearned = Literal["planner", "searcher", "random"] | ZeroShot
+"""Policies without trained parameters."""
 
 
 class RunDirectory:
@@ -210,16 +230,26 @@ def new_run_path(recipe_name: str, policy_name: str) -> Path:
     return RUNS / f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def resolve_policy(text: str | None) -> Path | Literal["planner", "searcher", "random"]:
-    """What a POLICY argument means: the directory with the adapter, or one of the three that are not learned.
+def resolve_policy(text: str | None, backbone: str | None = None, weights: str | None = None) -> Path | Unlearned:
+    """What a POLICY argument means: the directory with the adapter, or one that is not learned.
 
     Args:
-        text: a run directory (its last checkpoint), a checkpoint, an export, "planner", "searcher" or "random";
-            None is the newest run under `./runs` that has a checkpoint.
+        text: a run directory (its last checkpoint), a checkpoint, an export, "planner", "searcher", "random" or
+            "zero-shot"; None is the newest run under `./runs` that has a checkpoint.
+        backbone, weights: of "zero-shot", which has no recipe that names them.
 
     Raises:
         UsageProblem: there is no such policy.
     """
+    if text == "zero-shot":
+        if backbone is None:
+            raise UsageProblem("zero-shot needs a language model", "--backbone NAME, hf:ORG/NAME or hf:PATH: a decoder")
+        return ZeroShot(BackboneOptions(name=backbone, weights=weights))
+    if backbone is not None or weights is not None:
+        flag = "--weights" if backbone is None else "--backbone"
+        raise UsageProblem(
+            f"{flag} goes with the policy zero-shot; a trained one has its own", f"leave {flag} out, or name zero-shot"
+        )
     if text is None:
         return _newest_checkpoint()
     if text in ("planner", "searcher", "random"):
@@ -239,11 +269,11 @@ def resolve_policy(text: str | None) -> Path | Literal["planner", "searcher", "r
     if not path.exists():
         raise UsageProblem(
             f"no policy at '{text}': there is no such directory",
-            "give a run directory, a checkpoint or an export; or `planner`, `searcher` or `random`",
+            "give a run directory, a checkpoint or an export; or `planner`, `searcher`, `random` or `zero-shot`",
         )
     raise UsageProblem(
         f"'{text}' is no run directory, checkpoint or export: it holds no {ADAPTER}",
-        "give a directory that `llarp train` or `llarp export` made; or `planner`, `searcher` or `random`",
+        "give a directory that `llarp train` or `llarp export` made; or `planner`, `searcher`, `random` or `zero-shot`",
     )
 
 

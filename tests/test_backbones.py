@@ -138,7 +138,7 @@ def test_positions_end_where_a_length_dependent_rotation_would_set_in(nested):
     if nested:
         config.rope_parameters = {"full_attention": config.rope_parameters}
     assert config.max_position_embeddings == 128
-    assert weights._context_length(config, "phi3") == 64
+    assert weights.stated_context_length(config, "phi3") == 64
 
 
 def test_the_context_of_an_untested_family_ends_where_it_was_compared():

@@ -59,7 +59,8 @@ class ModelMaker:
             refuse_unless_it_fits(shape, options.name, self.dtype, stored, device)
 
     def random(self, seed: int) -> nn.Module:
-        """The architecture at full size, weights drawn on the CPU so that a seed means the same everywhere.
+        """The architecture at full size, weights drawn on the CPU, unless the plugin says otherwise, so that a seed
+        means the same everywhere.
 
         Drawn as the model's own training would have begun, its small word embeddings (and so `token_scale`) included:
         at a larger scale the newest token drowns the instruction and what was seen before, most of all in LLaMA.
@@ -67,11 +68,12 @@ class ModelMaker:
         Raises:
             UsageProblem: memory ran out, or it cannot be quantised or spread.
         """
+        drawn_on = self.device if self.plugin.drawn_on_device else torch.device("cpu")
         if self.device.type != "cpu":
             shape = outline(self.text, self.options.name, weights_hint(self.plugin), **self._arguments)
-            refuse_unless_it_fits(shape, self.options.name, self.dtype, "none", torch.device("cpu"))
+            refuse_unless_it_fits(shape, self.options.name, self.dtype, "none", drawn_on)
         try:
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng([drawn_on] if drawn_on.type == "cuda" else []), drawn_on:
                 torch.manual_seed(seed)
                 model = AutoModel.from_config(
                     self.text, dtype=self.dtype, attn_implementation="eager", **self._arguments
@@ -84,15 +86,18 @@ class ModelMaker:
         except (RuntimeError, ValueError) as error:
             raise unreadable(self.options, self.source, error, self.plugin) from error
 
-    def pretrained(self) -> nn.Module:
+    def pretrained(self, auto: Any = AutoModel) -> nn.Module:
         """From files.
+
+        Args:
+            auto: transformers' class: without a head, or with the one that predicts words.
 
         Raises:
             UsageProblem: they cannot be read, or hold another model than their config describes.
         """
         arguments = {} if self._is_in_parts else self._arguments
         try:
-            model, report = AutoModel.from_pretrained(
+            model, report = auto.from_pretrained(
                 **self.source.arguments,
                 config=self.config,
                 output_loading_info=True,

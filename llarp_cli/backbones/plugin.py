@@ -37,6 +37,7 @@ class TransformersPlugin:
         carried: where a package brings the weights along; the hub id is used without it.
         quantization: through bitsandbytes; the recipe's `backbone.quantization` overrides it.
         seed: of random weights.
+        drawn_on_device: random weights are drawn there, in seconds where a CPU takes minutes; a seed then means others.
         requires: importable modules it needs beyond the core's.
         extra: the pip extra that brings them.
     """
@@ -47,8 +48,13 @@ class TransformersPlugin:
     carried: CarriedWeights | None = None
     quantization: Literal["none", "8bit", "4bit"] = "none"
     seed: int = 0
+    drawn_on_device: bool = False
     requires: tuple[str, ...] = ()
     extra: str | None = None
+
+    def named(self, options: BackboneOptions) -> TransformersPlugin:
+        """The plugin that the options' name stands for; another one where the name itself says which weights."""
+        return self
 
     def load(self, options: BackboneOptions, device: Any) -> Backbone:
         """Build the backbone on a device.
@@ -58,4 +64,4 @@ class TransformersPlugin:
         """
         from llarp_cli.backbones.weights import load_backbone
 
-        return load_backbone(self, options, device)
+        return load_backbone(self.named(options), options, device)

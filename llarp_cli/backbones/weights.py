@@ -43,12 +43,12 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
             f"backbone.seed = {options.seed}: the weights of backbone '{options.name}' are not random",
             "add backbone.weights=random, or leave backbone.seed out",
         )
-    with _quiet():
+    with quiet():
         source = find_source(plugin, options, random)
-        config = _config(plugin, options, source)
-        kind = _kind(config, options.name)
+        config = read_config(plugin, options, source)
+        kind = backbone_kind(config, options.name)
         maker = ModelMaker(plugin, options, source, config, device)
-        context_length = _context_length(maker.text, options.name)
+        context_length = stated_context_length(maker.text, options.name)
         model = maker.random(plugin.seed if options.seed is None else options.seed) if random else maker.pretrained()
         tokenizer = _tokenizer(source, options, maker.text, plugin)
         first = maker.text.pad_token_id + 1 if maker.text.model_type in BESIDE_PADDING else 0
@@ -72,7 +72,7 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' bars, its report on the weights of heads we do not load, and its advice."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
@@ -98,7 +98,8 @@ def _differentiate_exactly(model: torch.nn.Module, device: torch.device) -> None
             module.training = device.type == "cpu"
 
 
-def _config(plugin: TransformersPlugin, options: BackboneOptions, source: Source) -> Any:
+def read_config(plugin: TransformersPlugin, options: BackboneOptions, source: Source) -> Any:
+    """The config of transformers, of all parts where a model has several."""
     if source.location is None:
         return AutoConfig.for_model(**plugin.architecture)
     try:
@@ -107,7 +108,7 @@ def _config(plugin: TransformersPlugin, options: BackboneOptions, source: Source
         raise unreadable(options, source, error, plugin) from error
 
 
-def _kind(config: Any, name: str) -> type[FrozenBackbone]:
+def backbone_kind(config: Any, name: str) -> type[FrozenBackbone]:
     """Which of the two uses an architecture is for; of a model with several parts, its language model's."""
     refused = UsageProblem(
         f"backbone '{name}' is a '{config.model_type}' model: neither a decoder LM nor a BERT-like encoder",
@@ -123,7 +124,7 @@ def _kind(config: Any, name: str) -> type[FrozenBackbone]:
     raise refused
 
 
-def _context_length(config: Any, name: str) -> int:
+def stated_context_length(config: Any, name: str) -> int:
     """Positions the model was made for, short of where a length-dependent rule would set in."""
     settings = config.to_dict()
     limits = [settings.get(key) for key in ("max_position_embeddings", "n_positions", "attention_chunk_size")]
@@ -144,7 +145,16 @@ def _context_length(config: Any, name: str) -> int:
 def _tokenizer(source: Source, options: BackboneOptions, config: Any, plugin: TransformersPlugin) -> Tokenizer:
     if source.location is None:
         return WordTokenizer(config.vocab_size)
+    return PretrainedTokenizer(pretrained_tokenizer(source, options, plugin))
+
+
+def pretrained_tokenizer(source: Source, options: BackboneOptions, plugin: TransformersPlugin) -> Any:
+    """The tokenizer of transformers that lies beside the weights.
+
+    Raises:
+        UsageProblem: it cannot be read.
+    """
     try:
-        return PretrainedTokenizer(AutoTokenizer.from_pretrained(**source.arguments))
+        return AutoTokenizer.from_pretrained(**source.arguments)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise unreadable(options, source, error, plugin) from error

@@ -11,6 +11,8 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
 
 @click.command("eval")
 @click.argument("policy", required=False)
+@click.option("--backbone", metavar="NAME", help="The language model of zero-shot.")
+@click.option("--weights", metavar="ID_OR_PATH", help="Its weights, in place of its own.")
 @click.option(
     "--split", "splits", multiple=True, metavar="NAME", help="A split; may be given again. Default: all of them."
 )
@@ -30,6 +32,8 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
 @click.option("--plot", type=OutputFile(".png"), metavar="FILE.png", help="Draw success by split.")
 def eval_(
     policy: str | None,
+    backbone: str | None,
+    weights: str | None,
     splits: tuple[str, ...],
     families: tuple[str, ...],
     all_families: bool,
@@ -45,8 +49,8 @@ def eval_(
     """Evaluate a policy; each episode counts exactly once. A run keeps what is found, for `llarp compare`.
 
     POLICY is a run directory, a checkpoint, an export, or one that is not learned: `planner` (knows
-    everything, an upper bound), `searcher` (knows what an agent has seen) or `random`; left out, the newest
-    run under ./runs.
+    everything, an upper bound), `searcher` (knows what an agent has seen), `zero-shot` (a language model is told
+    that in words) or `random`; left out, the newest run under ./runs.
 
     \b
     llarp eval --split rephrasing --json results.json
@@ -58,7 +62,7 @@ def eval_(
     from llarp_cli.runs import resolve_policy
 
     results = evaluate_policy(
-        resolve_policy(policy),
+        resolve_policy(policy, backbone, weights),
         splits=splits,
         families=families,
         all_families=all_families,

@@ -20,12 +20,18 @@ COLOURFUL_PROGRAMS = ("iTerm.app", "vscode", "WezTerm", "ghostty", "Hyper", "min
 
 
 @click.command()
-@click.option("--env", "environment", metavar="NAME", help="Where: home, habitat, ...  [default: the policy's, or home]")
+@click.option(
+    "--env", "environment", metavar="NAME", help="Where: home, habitat, ...  [default: the policy's, or home]"
+)
 @click.option("--home", metavar="NAME", help="home-17, v3_sc0_staging_00, ...  [default: an unseen home, by --seed]")
 @click.option("--split", metavar="NAME", help="In place of a home, an episode of a split.")
 @click.option("--episodes", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Or of a file.")
 @click.option("--episode", type=click.IntRange(min=0), metavar="I", help="Which one, from 0.")
-@click.option("--policy", metavar="POLICY", help="Tries what is asked: a run, a checkpoint, an export, planner, ...")
+@click.option(
+    "--policy", metavar="POLICY", help="Tries what is asked: a run, a checkpoint, an export, planner, zero-shot, ..."
+)
+@click.option("--backbone", metavar="NAME", help="The language model of zero-shot.")
+@click.option("--weights", metavar="ID_OR_PATH", help="Its weights, in place of its own.")
 @click.option("--frames", type=click.Path(path_type=Path), metavar="DIR", help="Write a PNG of each step there.")
 @click.option(
     "--size", type=click.IntRange(16, 2048), default=448, show_default=True, metavar="N", help="Side of PNGs, pixels."
@@ -49,6 +55,8 @@ def play(
     episodes: Path | None,
     episode: int | None,
     policy: str | None,
+    backbone: str | None,
+    weights: str | None,
     frames: Path | None,
     size: int,
     picture: bool | None,
@@ -74,7 +82,7 @@ def play(
 
     folder = None if frames is None else FrameFolder(frames)
     session = open_session(
-        None if policy is None else resolve_policy(policy),
+        resolve_policy(policy, backbone, weights) if policy or backbone or weights else None,
         environment=environment,
         home=home,
         split=split,

@@ -11,6 +11,8 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
 
 @click.command()
 @click.argument("policy", required=False)
+@click.option("--backbone", metavar="NAME", help="The language model of zero-shot.")
+@click.option("--weights", metavar="ID_OR_PATH", help="Its weights, in place of its own.")
 @click.option("--video", type=OutputFile(".mp4"), metavar="FILE.mp4", help="Film it.")
 @click.option("--instruction", metavar="TEXT", help="Your own sentence in place of the episode's.")
 @click.option("--split", metavar="NAME", help="The split of the episode.  [default: rephrasing]")
@@ -30,6 +32,8 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
 @json_option
 def rollout(
     policy: str | None,
+    backbone: str | None,
+    weights: str | None,
     video: Path | None,
     instruction: str | None,
     split: str | None,
@@ -44,8 +48,8 @@ def rollout(
     """Run one episode and show what the policy does.
 
     POLICY is a run directory, a checkpoint, an export, or one that is not learned: `planner` (knows
-    everything, an upper bound), `searcher` (knows what an agent has seen) or `random`; left out, the newest
-    run under ./runs.
+    everything, an upper bound), `searcher` (knows what an agent has seen), `zero-shot` (a language model is told
+    that in words) or `random`; left out, the newest run under ./runs.
 
     \b
     llarp rollout --video out.mp4
@@ -55,7 +59,7 @@ def rollout(
     from llarp_cli.runs import resolve_policy
 
     told = roll_out(
-        resolve_policy(policy),
+        resolve_policy(policy, backbone, weights),
         video=video,
         instruction=instruction,
         split=split,

@@ -1,4 +1,4 @@
-"""What acts in an evaluation: a learned policy, one of the two planners, or chance.
+"""What acts in an evaluation: a learned policy, one of the two planners, a language model unaided, or chance.
 
 Chance is keyed by seed and episode, so that an episode goes the same way whatever else runs beside it.
 """
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from llarp_cli.config import RewardOptions
 from llarp_cli.rearrangement.environment import MAX_STEPS, RearrangementVectorEnv
 from llarp_cli.rearrangement.execution import KIND, PICK, PLACE
 from llarp_cli.rearrangement.skills import SKILL_INDEX, SKILLS
+from llarp_cli.runs import Unlearned, ZeroShot
 
 if TYPE_CHECKING:
     from llarp_cli.config import Recipe
@@ -223,13 +224,11 @@ class Opened:
     reward: RewardOptions = field(default_factory=RewardOptions)
 
 
-def open_actor(
-    source: Path | Literal["planner", "searcher", "random"], *, seed: int, deterministic: bool, environment: str | None = None
-) -> Opened:
+def open_actor(source: Path | Unlearned, *, seed: int, deterministic: bool, environment: str | None = None) -> Opened:
     """Whatever `runs.resolve_policy` found, ready to act.
 
     Args:
-        source: a directory that holds a policy, or one of the three that are not learned.
+        source: a directory that holds a policy, or one that is not learned.
         seed: of sampled actions.
         deterministic: take the likeliest skill.
         environment: where; left out, where the policy was trained, or in the embedded home.
@@ -244,6 +243,11 @@ def open_actor(
         return Opened(SearcherActor(), "searcher", "searcher", environment=place)
     if source == "random":
         return Opened(RandomActor(seed), "random", "random", environment=place)
+    if isinstance(source, ZeroShot):
+        from llarp_cli.evaluation.zero_shot import ZeroShotActor, load_ranker
+
+        actor = ZeroShotActor(load_ranker(source.backbone), seed, deterministic)
+        return Opened(actor, str(source), "zero-shot", source.backbone.name, place)
     policy, recipe = open_learned(source, environment)
     backbone = recipe.backbone.name if recipe.reads_with_backbone else None
     rank = recipe.backbone.lora.rank

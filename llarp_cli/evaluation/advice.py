@@ -13,6 +13,7 @@ from llarp_cli.config import RewardOptions
 from llarp_cli.rearrangement.environment import MAX_STEPS
 from llarp_cli.rearrangement.play import Play
 from llarp_cli.rearrangement.skills import SKILLS
+from llarp_cli.runs import Unlearned, ZeroShot
 
 if TYPE_CHECKING:
     from llarp_cli.policy.contract import Policy
@@ -154,7 +155,7 @@ class OpenedAdviser:
     reward: RewardOptions = field(default_factory=RewardOptions)
 
 
-def open_adviser(source: Path | str, environment: str | None = None) -> OpenedAdviser:
+def open_adviser(source: Path | Unlearned, environment: str | None = None) -> OpenedAdviser:
     """Whatever `runs.resolve_policy` found, ready to be asked.
 
     Args:
@@ -168,7 +169,13 @@ def open_adviser(source: Path | str, environment: str | None = None) -> OpenedAd
         return OpenedAdviser(PlannerAdviser(source == "searcher"), str(source))
     if source == "random":
         return OpenedAdviser(RandomAdviser(), "random")
+    if isinstance(source, ZeroShot):
+        from llarp_cli.evaluation.zero_shot import ZeroShotAdviser, load_ranker
+
+        return OpenedAdviser(ZeroShotAdviser(load_ranker(source.backbone), "zero-shot"), str(source))
     from llarp_cli.evaluation.actors import open_learned
 
-    policy, recipe = open_learned(Path(source), environment)
-    return OpenedAdviser(LearnedAdviser(policy, recipe.label), str(source), environment or recipe.environment, recipe.reward)
+    policy, recipe = open_learned(source, environment)
+    return OpenedAdviser(
+        LearnedAdviser(policy, recipe.label), str(source), environment or recipe.environment, recipe.reward
+    )

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.splits import EpisodeList, expand, split_episodes
 from llarp_cli.rearrangement.tasks import FAMILIES, TRAINED
 from llarp_cli.recipes import load_recipe
+from llarp_cli.runs import Unlearned
 
 
 def evaluate(
@@ -83,7 +83,7 @@ def evaluate(
 
 
 def evaluate_policy(
-    source: Path | Literal["planner", "searcher", "random"],
+    source: Path | Unlearned,
     *,
     splits: Sequence[str] = (),
     families: Sequence[str] = (),
@@ -131,7 +131,7 @@ def evaluate_policy(
         raise UsageProblem(f"no episode of {asked} here: there are {', '.join(left_out)}", "--all-families")
 
     heads = _heads(source, world, given, BENCHMARK if episode_file is None else episode_file.name, seed, deterministic)
-    run = None if isinstance(source, str) else run_of(source)
+    run = run_of(source) if isinstance(source, Path) else None
     keeper = _Keeper(run, heads, episodes)
     outcomes = _with_bar(opened.actor, world, episodes, num_envs, seed, opened.reward, keeper)
     splits_run = dict.fromkeys(outcome.split for outcome in outcomes)
@@ -143,7 +143,7 @@ def evaluate_policy(
         outcomes,
         left_out,
         tuple(heads[name].with_outcomes(o for o in outcomes if o.split == name) for name in splits_run),
-        None if isinstance(source, str) else load_recipe(str(source / "recipe.yaml"))[0],
+        load_recipe(str(source / "recipe.yaml"))[0] if isinstance(source, Path) else None,
         keeper.folder,
     )
 
@@ -176,7 +176,7 @@ def choose(
 
 
 def _heads(
-    source: Path | str, world: World, given: Sequence[Episode], origin: str, seed: int, deterministic: bool
+    source: Path | Unlearned, world: World, given: Sequence[Episode], origin: str, seed: int, deterministic: bool
 ) -> dict[str, Record]:
     """For each split the record of its outcomes, without outcomes yet."""
     steps = adapter = None

@@ -12,10 +12,11 @@ from llarp_cli.evaluation.sentences import own_episode
 from llarp_cli.evaluation.session import Session
 from llarp_cli.rearrangement.episode_files import read_episodes
 from llarp_cli.rearrangement.splits import split_episodes
+from llarp_cli.runs import Unlearned
 
 
 def open_session(
-    policy: Path | str | None = None,
+    policy: Path | Unlearned | None = None,
     *,
     environment: str | None = None,
     home: str | None = None,

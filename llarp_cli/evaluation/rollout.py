@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.simulator import Simulator, World
 from llarp_cli.rearrangement.skills import SKILLS
 from llarp_cli.rearrangement.splits import EpisodeList, split_episodes
+from llarp_cli.runs import Unlearned
 
 DEFAULT_SPLIT = "rephrasing"
 
@@ -120,7 +121,7 @@ class Told:
 
 
 def roll_out(
-    source: Path | Literal["planner", "searcher", "random"],
+    source: Path | Unlearned,
     *,
     video: Path | None = None,
     instruction: str | None = None,
