@@ -28,6 +28,7 @@ PACKAGES = (
     "habitat-sim",
 )
 
+
 @dataclass(frozen=True)
 class Finding:
     """One plugin's state.
