@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -166,9 +166,11 @@ def load(workload: Workload) -> Parts:
     if workload.llama:
         architecture = {"model_type": "llama", "max_position_embeddings": 2048, **workload.llama}
         plugin = TransformersPlugin(summary="a LLaMA of chosen size", architecture=architecture)
-        backbone: Backbone = plugin.load(recipe.backbone, device)
     else:
-        backbone = registry.build("backbone", workload.backbone, recipe.backbone, device)
+        plugin = registry.load("backbone", workload.backbone)
+    if isinstance(plugin, TransformersPlugin):
+        plugin = replace(plugin, drawn_on_device=True)
+    backbone: Backbone = plugin.load(recipe.backbone, device)
     try:
         texts = sentences(backbone.tokenize, workload.instruction_tokens, workload.instructions, workload.seed)
         next(texts)
