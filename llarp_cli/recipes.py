@@ -9,7 +9,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -63,6 +63,9 @@ def load_recipe(
 ) -> tuple[Recipe, Provenance]:
     """A recipe with what was typed applied to it.
 
+    A recipe's section `policies` says what single policies need otherwise, e.g. `policies: {lstm: {ppo: {lr: 1e-4}}}`:
+    it counts where that policy is chosen, and is gone from the result.
+
     Args:
         name_or_path: a shipped recipe's name or a YAML file.
         overrides: `key.sub=value` each, the value read as YAML.
@@ -74,16 +77,43 @@ def load_recipe(
     path = find_recipe(name_or_path)
     # A file is named as it was typed; a shipped recipe as in the repository.
     source = name_or_path if path == Path(name_or_path) else f"recipes/{path.name}"
-    given: dict[str, tuple[Any, str]] = {}
-    for key, value in _leaves(_read_yaml(path, source), ""):
-        given[key] = (value, source)
+    tree = _read_yaml(path, source)
+    special = _for_policies(tree.pop("policies", None), source)
+    typed: dict[str, tuple[Any, str]] = {}
     for override in overrides:
         key, value = _parse_override(override)
         for leaf, leaf_value in _leaves(value, key):
-            given[leaf] = (leaf_value, COMMAND_LINE)
+            typed[leaf] = (leaf_value, COMMAND_LINE)
     for key, (flag, value) in (flags or {}).items():
-        given[key] = (value, flag)
+        typed[key] = (value, flag)
+    given = {key: (value, source) for key, value in _leaves(tree, "")}
+    policy, _ = (given | typed).get("policy", (Recipe.model_fields["policy"].default, ""))
+    given |= special.get(str(policy), {}) | typed
     return _validate(given), {key: source for key, (_, source) in given.items()}
+
+
+def _for_policies(section: Any, source: str) -> dict[str, dict[str, tuple[Any, str]]]:
+    """Policy → what a recipe's section `policies` gives for it, each with where it came from."""
+    known = get_args(Recipe.model_fields["policy"].annotation)
+    if section is not None and not isinstance(section, dict):
+        raise UsageProblem(f"policies = {_scalar(section)} ({source}): should be policies with their keys")
+    special: dict[str, dict[str, tuple[Any, str]]] = {}
+    for policy, own in (section or {}).items():
+        if policy not in known:
+            raise UsageProblem(
+                f"policies.{policy} ({source}): there is no such policy", f"there are {', '.join(known)}"
+            )
+        place = f"{source}, policies.{policy}"
+        if own is not None and not isinstance(own, dict):
+            raise UsageProblem(f"{_scalar(own)} ({place}): should be recipe keys with their values")
+        special[policy] = {key: (value, place) for key, value in _leaves(own or {}, "")}
+        keys = recipe_keys()
+        for key in special[policy]:
+            if key not in keys:
+                raise _unknown_key(key, place, keys)
+            if key == "policy":
+                raise UsageProblem(f"policy ({place}): it is chosen already", "leave it out")
+    return special
 
 
 def recipe_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> dict[str, type[BaseModel] | None]:

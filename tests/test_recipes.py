@@ -63,6 +63,49 @@ def test_a_flag_beats_an_override_beats_the_recipe_beats_the_default(recipe):
     assert provenance == {"steps": "--steps", "seed": "command line", "num_envs": path}
 
 
+SPECIAL = """
+seed: 1
+ppo: {lr: 1e-3, epochs: 3}
+policies:
+  lstm: {ppo: {lr: 2e-4}, seed: 2}
+  transformer:
+"""
+
+
+def test_a_policy_may_need_other_values_than_the_recipe_gives(recipe):
+    path = recipe(SPECIAL)
+    assert load_recipe(path)[0].ppo.lr == load_recipe(path, ["policy=transformer"])[0].ppo.lr == 1e-3
+    for arguments in ((path, ["policy=lstm"]), (path, (), {"policy": ("--policy", "lstm")})):
+        loaded, provenance = load_recipe(*arguments)
+        assert (loaded.policy, loaded.ppo.lr, loaded.ppo.epochs, loaded.seed) == ("lstm", 2e-4, 3, 2)
+        assert provenance["ppo.lr"] == f"{path}, policies.lstm" and provenance["ppo.epochs"] == path
+    assert load_recipe(path, ["policy=lstm", "ppo.lr=5e-5"])[0].ppo.lr == 5e-5
+    assert load_recipe(recipe("policy: lstm" + SPECIAL))[0].seed == 2
+    assert "policies" not in to_yaml(loaded)
+    assert load_recipe(recipe(to_yaml(loaded)))[0] == loaded
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("policies: {mlp: {seed: 1}}", r"policies.mlp \(.*\): there is no such policy"),
+        ("policies: {lstm: {sede: 1}}", r"unknown key 'sede' \(.*, policies.lstm\)"),
+        ("policies: {lstm: {policy: llarp}}", r"policy \(.*, policies.lstm\): it is chosen already"),
+        ("policies: lstm", r"policies = lstm \(.*\): should be policies with their keys"),
+        ("policies: {lstm: 3}", r"3 \(.*, policies.lstm\): should be recipe keys with their values"),
+    ],
+)
+def test_what_a_policy_cannot_need_is_refused(recipe, text, message):
+    with pytest.raises(UsageProblem, match=message):
+        load_recipe(recipe(text))
+
+
+def test_a_bad_value_of_a_policys_own_is_told_with_its_place(recipe):
+    path = recipe("policies: {lstm: {seed: -1}}")
+    load_recipe(path)
+    assert problem(path, ["policy=lstm"]).message.startswith(f"seed = -1 ({path}, policies.lstm): ")
+
+
 def test_the_last_of_two_overrides_counts():
     assert load_recipe("quickstart", ["seed=1", "seed=2"])[0].seed == 2
 
