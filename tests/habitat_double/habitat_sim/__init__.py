@@ -150,6 +150,8 @@ class Node(Strict):
 
     def absolute_transformation(self):
         turn, move = (self._turn, self._move) if self._thing is None else self._thing._frame()
+        if self._thing is not None and self._turn is not None:
+            turn = turn * self._turn  # a scale
         return mn.Matrix4(np.asarray(turn, float), np.asarray(move, float))
 
 
@@ -161,11 +163,12 @@ class AgentNode(Strict):
 class Rigid(Strict):
     """A managed rigid object."""
 
-    def __init__(self, number, handle, low, high, attributes):
+    def __init__(self, number, handle, low, high, scale, attributes):
         self._new(object_id=number, handle=handle, aabb=mn.Range3D(low, high), user_attributes=Attributes(attributes))
         self._new(motion_type=MotionType.DYNAMIC, translation=mn.Vector3(), rotation=mn.Quaternion(mn.Vector3(), 1.0))
         node = Node(self)
-        self._new(visual_scene_nodes=[node, node], root_scene_node=node)
+        # As the real one has it: the second of them has the object's scale.
+        self._new(visual_scene_nodes=[node, Node(self, np.asarray(scale, float))], root_scene_node=node)
 
     def __setattr__(self, name, value):
         kinds = {"translation": mn.Vector3, "rotation": mn.Quaternion, "motion_type": MotionType}
@@ -278,7 +281,7 @@ class RigidManager(Manager):
         scale = np.asarray(template.scale, float)
         low, high = bounds.min(axis=(0, 1)) * scale, bounds.max(axis=(0, 1)) * scale
         return self._add(
-            name, lambda h: Rigid(len(self._objects), h, low, high, template._given.get("user_defined", {}))
+            name, lambda h: Rigid(len(self._objects), h, low, high, scale, template._given.get("user_defined", {}))
         )
 
 
