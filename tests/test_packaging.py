@@ -39,7 +39,9 @@ def test_only_packages_of_ours_are_installed(names):
 
 
 def test_everything_needed_at_run_time_is_inside(names):
-    recipes = {f"llarp_cli/recipes/{path.name}" for path in (ROOT / "recipes").glob("*.yaml")}
+    folder = ROOT / "recipes"
+    recipes = {f"llarp_cli/recipes/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*.yaml")}
+    assert "llarp_cli/recipes/study/laptop.yaml" in recipes
     data = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "llarp_cli").rglob("*")
@@ -90,5 +92,6 @@ def test_the_wheel_installed_elsewhere_lists_recipes_and_trains(wheel, tmp_path)
     assert all(path.startswith(str(folder)) for path in where.split())
     llarp = str(folder / "bin" / "llarp")
     assert "quickstart" in run(llarp, "recipes")
+    assert "minilm" in run(llarp, "study", "laptop", "--dry-run")
     run(llarp, "train", "--backbone", "tiny-llama", "--recipe", "lang-rearrange", "--steps", "200", "--run-dir", "run")
     assert (tmp_path / "run" / "checkpoints" / "256" / "adapter.safetensors").is_file()

@@ -57,8 +57,9 @@ def study(file: str | None, only: tuple[str, ...], directory: Path | None, dry_r
     try:
         path = run_study(loaded, only=only, say=lambda text: click.echo(text, err=True))
     except KeyboardInterrupt:
-        elsewhere = "" if directory is None else f" --directory {directory}"
-        click.echo(f"interrupted; what was saved stays, and `llarp study {file}{elsewhere}` goes on", err=True)
+        same = [f"--only {name}" for name in only] + ([] if directory is None else [f"--directory {directory}"])
+        again = " ".join(["llarp study", file, *same])
+        click.echo(f"interrupted; what was saved stays, and `{again}` goes on", err=True)
         raise SystemExit(INTERRUPTED) from None
     click.echo(path.read_text("utf-8"), nl=False)
     click.echo(f"report in {path}", err=True)

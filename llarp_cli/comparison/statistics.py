@@ -62,7 +62,7 @@ def mean_success(successes: Successes, name: str) -> Estimate:
     runs = next(iter(successes.values())).shape[0]
     if runs > 1 or len(successes) > 1:
         below, above = np.percentile(_redrawn(successes, name), (2.5, 97.5))
-        low, high = min(low, below), max(high, above)
+        low, high = min(low, below), max(high, min(1.0, above))
     return Estimate(value, float(low), float(high), episodes)
 
 
