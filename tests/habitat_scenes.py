@@ -46,8 +46,8 @@ def write_scene(folder: Path) -> Path:
     (folder / "fridge.urdf").write_text(
         '<robot name="fridge"><link name="base"/><link name="door"><visual><geometry><mesh filename="door.glb"/>'
         '</geometry></visual></link><joint name="hinge" type="revolute"><origin xyz="-0.3 0 0.27" rpy="0 0 0"/>'
-        '<parent link="base"/><child link="door"/><axis xyz="0 -1 0"/><limit lower="0" upper="2" effort="1" velocity="1"/>'
-        "</joint></robot>"
+        '<parent link="base"/><child link="door"/><axis xyz="0 -1 0"/>'
+        '<limit lower="0" upper="2" effort="1" velocity="1"/></joint></robot>'
     )
     path = folder / "scene.yaml"
     path.write_text(DESCRIPTION)
