@@ -9,6 +9,7 @@ import torch
 from llarp_cli.backbones.sizing import usable_memory
 from llarp_cli.errors import LlarpError
 
+
 class MicroBatches:
     """Into how many micro-batches a minibatch is cut: by what it is thought to need, and by what has failed.
 
