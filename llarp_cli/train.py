@@ -25,6 +25,7 @@ from accelerate.utils import broadcast_object_list
 from llarp_cli import __version__, registry
 from llarp_cli.config import Recipe
 from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.learning.collector import group_sizes
 from llarp_cli.learning.progress import Progress
 from llarp_cli.learning.signals import INTERRUPTED
 from llarp_cli.learning.trainer import Trainer
@@ -139,7 +140,12 @@ def _work(job: Job) -> tuple[Path, bool]:
     _seed(recipe.seed)
     world: World = registry.load("environment", recipe.environment)
     # Made first: it says at once what the recipe asks for in vain.
-    episodes = TrainingEpisodes(world, recipe.tasks, recipe.seed, accelerator.process_index, accelerator.num_processes)
+    groups = group_sizes(recipe.num_envs)
+    process, turns = accelerator.process_index, accelerator.num_processes * len(groups)
+    episodes = [
+        TrainingEpisodes(world, recipe.tasks, recipe.seed, process * len(groups) + group, turns)
+        for group in range(len(groups))
+    ]
     checkpoint = None
     if run is None:
         policy = build_policy(recipe, accelerator.device, world=world)
@@ -148,11 +154,12 @@ def _work(job: Job) -> tuple[Path, bool]:
         checkpoint = run.last()
         policy, _ = open_policy(checkpoint, accelerator.device)
         check_world(checkpoint, policy, world)
-    environment = RearrangementVectorEnv(
-        world, episodes, recipe.num_envs, image_size=policy.image_size, reward=recipe.reward, seed=recipe.seed
-    )
+    environments = [
+        RearrangementVectorEnv(world, own, rows, image_size=policy.image_size, reward=recipe.reward, seed=recipe.seed)
+        for own, rows in zip(episodes, groups, strict=True)
+    ]
     half = recipe.policy == "llarp" and policy.frozen.backbone.dtype != torch.float32
-    trainer = Trainer(recipe, policy, environment, run, accelerator, save_policy=save_policy, below_float32=half)
+    trainer = Trainer(recipe, policy, environments, run, accelerator, save_policy=save_policy, below_float32=half)
     if checkpoint is None:
         trainer.begin()
     else:
@@ -169,7 +176,8 @@ def _work(job: Job) -> tuple[Path, bool]:
         finished = trainer.train(progress)
         status = "finished" if finished else "interrupted"
     finally:
-        environment.close()
+        for environment in environments:
+            environment.close()
         if main:
             run.note(status=status, ended=_now(), steps=trainer.steps)
     progress.say("\n".join(_farewell(run, trainer, finished)))

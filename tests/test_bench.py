@@ -172,7 +172,7 @@ def test_instructions_of_different_lengths_are_padded_and_the_cache_grows_with_t
     tokenize, lengths = ours.parts.backbone.tokenize, [3, 9, 14, 5, 20, 7] * 10
     texts = [next(sentences(tokenize, length, 0, seed)) for seed, length in enumerate(lengths)]
     for layout in (ours, reference):
-        layout.environment._instructions = iter(texts)
+        layout.environments[0]._instructions = iter(texts)
         layout.reset()
         reference.policy._cache = None
     for _ in range(2):

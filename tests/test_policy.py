@@ -122,6 +122,34 @@ def test_a_rebuilt_state_goes_on_as_the_acted_one(kind, tokens, action_tokens):
     assert torch.equal(before.actions, after.actions)
 
 
+def longer(episode: dict, feature: torch.Tensor, action: int) -> dict:
+    """An episode with one more step."""
+    return {**episode, "features": [*episode["features"], feature], "previous": [*episode["previous"], action]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("tokens", "action_tokens"), LAYOUTS)
+def test_values_after_the_last_step_are_those_of_the_whole_episode_and_leave_no_trace(kind, tokens, action_tokens):
+    policy = make_policy(kind, tokens, action_tokens)
+    episodes, state, _ = play(policy, steps=9, rows=4, end=0.3)
+    running = [[e for e in episodes if e["row"] == row][-1] for row in range(4)]
+    pictures = np.random.default_rng(1).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    features, rows, actions = policy.perceive(pictures), [3, 1], torch.tensor([5, 17])
+    values = policy.values_after(state, rows, features[rows], actions)
+    fragments = pack([longer(running[row], features[row], int(a)) for row, a in zip(rows, actions, strict=True)])
+    with torch.no_grad():
+        _, whole = policy.evaluate(fragments)
+    torch.testing.assert_close(values, whole[torch.tensor(fragments.lengths).cumsum(0) - 1], atol=1e-5, rtol=0)
+    # All rows go on as if nobody had asked.
+    goes_on = policy.act(
+        features, [e["text"] for e in running], state, np.zeros(4, bool), np.full(4, 5), deterministic=True
+    )
+    whole = pack([longer(e, f, 5) for e, f in zip(running, features, strict=True)])
+    with torch.no_grad():
+        logits, _ = policy.evaluate(whole)
+    torch.testing.assert_close(goes_on.logits, logits[torch.tensor(whole.lengths).cumsum(0) - 1], atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_to_rebuild_is_fine(kind):
     policy = make_policy(kind)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
 from toy_learning import LIMIT, ToyEnvironment, ToyPolicy
 
 from llarp_cli.learning.clock import Clock
+from llarp_cli.learning.collector import Collector, group_sizes
 from llarp_cli.learning.minibatches import even_groups
-from llarp_cli.learning.rollouts import Collector
 from llarp_cli.policy.contract import Fragments
 from llarp_cli.policy.parts import READ_AHEAD
 
@@ -17,10 +19,20 @@ CPU = torch.device("cpu")
 ROWS = 5
 
 
-def collector(seed=0, environment=None):
-    made = Collector(ToyPolicy(), environment or ToyEnvironment(ROWS, seed), device=CPU, clock=Clock(CPU), seed=seed)
+def collector(seed=0, environment=None, others=()):
+    environments = [environment or ToyEnvironment(ROWS, seed), *others]
+    made = Collector(ToyPolicy(), environments, device=CPU, clock=Clock(), seed=seed)
+    made.policy = made.groups[0].policy
     made.reset()
     return made
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def move(policy, seed):
@@ -173,7 +185,7 @@ def test_while_the_expert_acts_alone_the_policy_still_says_what_comes_after():
     lengths = [length + 1 for length in fragments.lengths]
     parts = fragments.features.split(fragments.lengths)
     features = torch.cat(
-        [x for part, last in zip(parts, collecting._perceived, strict=True) for x in (part, last[None])]
+        [x for part, last in zip(parts, collecting.groups[0].perceived, strict=True) for x in (part, last[None])]
     )
     actions = rollout.actions.view(-1, ROWS).T
     previous = torch.cat([torch.full((ROWS, 1), -1), actions], 1).flatten()
@@ -193,6 +205,109 @@ def test_collecting_goes_on_from_its_state():
     one, other = straight.collect(7), resumed.collect(7)
     assert torch.equal(one.actions, other.actions) and torch.equal(one.log_probs, other.log_probs)
     assert torch.equal(one.next_values, other.next_values)
+
+
+def two_groups(seed=0):
+    return collector(seed, others=[ToyEnvironment(ROWS + 2, seed + 1)])
+
+
+def test_groups_give_the_same_whatever_the_timing(two_threads):
+    class Slow(ToyEnvironment):
+        def step(self, actions):
+            time.sleep(0.002)
+            return super().step(actions)
+
+    in_turn, at_once = two_groups(), collector(others=[Slow(ROWS + 2, 1)])
+    in_turn.in_turn = True
+    for update in range(3):
+        one, other = (collecting.collect(6, expert=update == 1, expert_share=0.5) for collecting in (in_turn, at_once))
+        for name in ("features", "actions", "log_probs", "values", "next_values", "rewards", "ends"):
+            assert torch.equal(getattr(one, name), getattr(other, name)), name
+        assert one.trajectories == other.trajectories and one.finished == other.finished
+        for collecting in (in_turn, at_once):
+            move(collecting.policy, update)
+            collecting.rebuild()
+    assert torch.get_num_threads() == 2
+
+
+def test_groups_fill_one_rollout():
+    collecting = two_groups()
+    for _ in range(3):
+        rollout = collecting.collect(5)
+        fragments, learned = rollout.fragments(range(len(rollout.trajectories)))
+        assert sorted(learned.tolist()) == list(range(5 * (2 * ROWS + 2)))
+        taken = [torch.from_numpy(np.stack(group.environment.taken[-5:])) for group in collecting.groups]
+        assert torch.equal(rollout.actions[rollout.kept :].view(5, -1), torch.cat(taken, 1))
+        with torch.no_grad():
+            _, values = collecting.policy.evaluate(fragments)
+        assert torch.allclose(values[fragments.learned], rollout.values.flatten()[learned], atol=1e-5)
+        collecting.rebuild()
+
+
+def test_groups_go_on_from_their_state():
+    straight, resumed = two_groups(), two_groups(seed=9)
+    straight.collect(5)
+    straight.rebuild()
+    resumed.load_state_dict(straight.state_dict())
+    one, other = straight.collect(7), resumed.collect(7)
+    assert torch.equal(one.actions, other.actions) and torch.equal(one.next_values, other.next_values)
+
+
+def test_a_group_that_fails_is_heard_of(two_threads):
+    collecting = two_groups()
+
+    def fail(actions):
+        raise OSError("no more homes")
+
+    collecting.groups[1].environment.step = fail
+    with pytest.raises(OSError, match="no more homes"):
+        collecting.collect(3)
+    assert torch.get_num_threads() == 2
+
+
+def test_parts_of_the_time_add_up_to_it(two_threads):
+    """Both groups at once: shares of their time; the quicker one waits for the other."""
+
+    class Sleeping(ToyEnvironment):
+        def __init__(self, rows, seed, seconds):
+            super().__init__(rows, seed)
+            self.seconds = seconds
+
+        def step(self, actions):
+            time.sleep(self.seconds)
+            return super().step(actions)
+
+    collecting = collector(environment=Sleeping(ROWS, 0, 0.03), others=[Sleeping(ROWS, 1, 0.01)])
+    collecting.clock.read()
+    begun = time.perf_counter()
+    collecting.collect(6)
+    elapsed = time.perf_counter() - begun
+    seconds = collecting.clock.read()
+    assert sum(seconds.values()) <= elapsed
+    assert sum(seconds.values()) > 0.8 * elapsed
+    assert 0.11 < seconds["environment"] < 0.2
+    assert 0.04 < seconds["waiting"] < 0.12
+
+
+def test_few_rows_are_not_divided():
+    assert group_sizes(16) == [16] and group_sizes(128) == [64, 64] and group_sizes(65) == [33, 32]
+
+
+def test_pictures_that_did_not_change_are_not_perceived_again():
+    class Marked(ToyEnvironment):
+        def step(self, actions):
+            before = self._observation()["rgb"]
+            observation, *rest, infos = super().step(actions)
+            infos["unchanged"] = (observation["rgb"] == before).all((1, 2, 3))
+            return observation, *rest, infos
+
+    plain, sparing = collector(), collector(environment=Marked(ROWS, 0))
+    perceived = []
+    perceive = sparing.policy.perceive
+    sparing.policy.perceive = lambda rgb: perceived.append(len(rgb)) or perceive(rgb)
+    one, other = plain.collect(20), sparing.collect(20)
+    assert torch.equal(one.features, other.features) and torch.equal(one.values, other.values)
+    assert sum(perceived) < 20 * ROWS
 
 
 def test_groups_are_even():
@@ -222,7 +337,7 @@ def test_sentences_of_coming_episodes_are_read_together():
     for _ in range(6):
         collecting.collect(8)
         collecting.rebuild()
-    begun = collecting.environment.begun
+    begun = collecting.groups[0].environment.begun
     assert 3 < len(told) <= 1 + begun / READ_AHEAD
     foretold = [text for texts in told for text in texts if text.startswith("episode")]
     assert len(set(foretold)) == len(foretold) > begun - ROWS - READ_AHEAD

@@ -59,7 +59,7 @@ def test_a_run_leaves_its_records(tmp_path):
     assert [line["steps"] for line in metrics] == list(range(128, 1025, 128))
     assert [line["stage"] for line in metrics] == ["imitation"] * 3 + ["ppo"] * 5
     for line in metrics:
-        assert set(line["seconds"]) == {"environment", "vision", "llm", "update", "other"}
+        assert set(line["seconds"]) == {"environment", "vision", "llm", "waiting", "update", "other"}
         assert 0 <= line["success"] <= 1 and line["success_by_family"].keys() == {"toy"}
         assert {"return", "length", "invalid_skills", "policy_loss", "value_loss", "entropy"} <= line.keys()
         assert {"explained_variance", "grad_norm", "lr", "steps_per_second", "episodes"} <= line.keys()

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from llarp_cli.config import CheckpointOptions, ImitationOptions, PPOOptions, Recipe
+from llarp_cli.learning.collector import group_sizes
 from llarp_cli.learning.progress import Progress
 from llarp_cli.learning.trainer import Trainer
 from llarp_cli.policy.contract import Decision
@@ -123,17 +124,23 @@ class ToyPolicy(nn.Module):
         pass
 
     def initial_state(self, rows):
-        return {"memory": torch.zeros(rows, self.core.hidden_size)}
+        return {"memory": torch.zeros(rows, self.core.hidden_size), "sentences": np.zeros(rows, np.int64)}
 
     @torch.no_grad()
     def act(self, features, instructions, state, starts, previous_actions, *, deterministic=False, generator=None):
         memory = state["memory"] * torch.from_numpy(~starts).unsqueeze(-1)
+        state["sentences"] = np.array([SENTENCES.index(text) for text in instructions])
         logits, values, state["memory"] = self._step(features, instructions, torch.as_tensor(previous_actions), memory)
         if deterministic:
             actions = logits.argmax(-1)
         else:
             actions = torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
         return Decision(actions, logits.log_softmax(-1).gather(-1, actions[:, None]).squeeze(-1), values, logits)
+
+    @torch.no_grad()
+    def values_after(self, state, rows, features, previous_actions):
+        sentences = [SENTENCES[i] for i in state["sentences"][rows]]
+        return self._step(features, sentences, previous_actions, state["memory"][rows])[1]
 
     @torch.no_grad()
     def rebuild(self, state, fragments):
@@ -207,5 +214,7 @@ def train_toy(directory, **changes):
 
 def toy_trainer(recipe, run, policy):
     torch.manual_seed(recipe.seed)
-    environment = ToyEnvironment(recipe.num_envs, recipe.seed)
-    return Trainer(recipe, policy, environment, run, Accelerator(cpu=True), save_policy=save_toy)
+    environments = [
+        ToyEnvironment(rows, recipe.seed + group) for group, rows in enumerate(group_sizes(recipe.num_envs))
+    ]
+    return Trainer(recipe, policy, environments, run, Accelerator(cpu=True), save_policy=save_toy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,8 +21,9 @@ from llarp_cli.bench.reference import (
 )
 from llarp_cli.bench.workload import Parts
 from llarp_cli.learning.clock import Clock
+from llarp_cli.learning.collector import Collector
 from llarp_cli.learning.learner import Learner
-from llarp_cli.learning.rollouts import Collector, Rollout
+from llarp_cli.learning.rollouts import Rollout
 
 
 class Ours:
@@ -35,10 +37,8 @@ class Ours:
         self.parts = parts
         self.device = parts.accelerator.device
         self.policy = parts.policy()
-        self.environment = parts.environment()
-        self.collector = Collector(
-            self.policy, self.environment, device=self.device, clock=Clock(self.device), seed=load.seed
-        )
+        self.environments = parts.environments()
+        self.collector = Collector(self.policy, self.environments, device=self.device, clock=Clock(), seed=load.seed)
         self.learner = Learner(self.policy, parts.accelerator, weight_decay=self.ppo.weight_decay, seed=load.seed)
         self._begun = {name: value.clone() for name, value in self.policy.state_dict().items()}
 
@@ -67,7 +67,8 @@ class Ours:
         return rollout.rewards.numel()
 
     def watch(self, shares: Shares) -> None:
-        watch_shared(shares, self.parts, self.environment)
+        self.collector.in_turn = True
+        watch_shared(shares, self.parts, self.environments)
         backbone = self.policy.frozen.backbone
         shares.watch(backbone, "encode", "prefix")
         shares.watch(backbone, "forward", "forward")
@@ -91,8 +92,8 @@ class Reference:
         padded_to = load.instruction_tokens if load.environment == "synthetic" else INSTRUCTION_TOKENS
         stock = StockModel(parts.backbone, padded_to, load.longest)
         self.policy = ReferencePolicy(parts.policy(), stock, recompute=recompute)
-        self.environment = parts.environment()
-        self.collector = ReferenceCollector(self.policy, self.environment, seed=load.seed)
+        self.environments = [parts.environment()]
+        self.collector = ReferenceCollector(self.policy, self.environments[0], seed=load.seed)
         self.learner = ReferenceLearner(
             self.policy,
             parts.accelerator,
@@ -127,18 +128,19 @@ class Reference:
             )
 
     def watch(self, shares: Shares) -> None:
-        watch_shared(shares, self.parts, self.environment)
+        watch_shared(shares, self.parts, self.environments)
         shares.watch(self.policy, "start", "prefix")
         shares.watch(self.policy, "append", "forward")
         shares.watch(self.policy, "read", "forward")
         shares.watch(self.learner.optimizer, "step", "optimiser")
 
 
-def watch_shared(shares: Shares, parts: Parts, environment: Any) -> None:
+def watch_shared(shares: Shares, parts: Parts, environments: Sequence[Any]) -> None:
     """What both layouts count alike."""
-    shares.watch(environment, "step", "environment")
-    if parts.workload.environment == "home":
-        shares.watch(environment.simulator, "render", "render")
+    for environment in environments:
+        shares.watch(environment, "step", "environment")
+        if parts.workload.environment == "home":
+            shares.watch(environment.simulator, "render", "render")
     shares.watch(parts.encoder, "perceive", "vision")
     shares.watch(parts.accelerator, "backward", "backward")
     shares.watch(parts.accelerator, "clip_grad_norm_", "optimiser")

@@ -19,7 +19,7 @@ class Rollouts:
     def __init__(self, layout: Ours | Reference):
         self.layout = layout
         self.name = layout.name
-        self.steps = layout.ppo.rollout_steps * layout.environment.num_envs
+        self.steps = layout.ppo.rollout_steps * layout.parts.workload.num_envs
 
     def begin(self) -> None:
         self.layout.reset()
@@ -51,5 +51,6 @@ def bench_rollout(workload: Workload, *, recompute: bool = False) -> dict[str, A
             layout.begin()
         told = measure(parts, layouts, workload.num_envs * workload.rollout_steps)
         for layout in layouts:
-            layout.layout.environment.close()
+            for environment in layout.layout.environments:
+                environment.close()
     return {"measured": "rollout", **told}

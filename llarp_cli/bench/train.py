@@ -41,13 +41,13 @@ class OurTraining:
         load = parts.workload
         self.parts = parts
         self.steps = load.num_envs * load.rollout_steps
-        self.environment = parts.environment()
+        self.environments = parts.environments()
         # More steps than are ever taken, so that the learning rate stays.
         recipe = load.recipe(steps=10**9)
         self.trainer = MeasuredTrainer(
             recipe,
             parts.policy(),
-            self.environment,
+            self.environments,
             RunDirectory.create(folder, recipe, {}),
             parts.accelerator,
             save_policy=save_policy,
@@ -60,7 +60,8 @@ class OurTraining:
         return self.steps
 
     def watch(self, shares: Shares) -> None:
-        watch_shared(shares, self.parts, self.environment)
+        self.trainer.collector.in_turn = True
+        watch_shared(shares, self.parts, self.environments)
         shares.watch(self.parts.backbone, "encode", "prefix")
         shares.watch(self.parts.backbone, "forward", "forward")
         shares.watch(self.parts.backbone, "extend", "forward")
@@ -79,7 +80,7 @@ class ReferenceTraining:
     def __init__(self, parts: Parts):
         self.parts = parts
         self.layout = Reference(parts)
-        self.environment = self.layout.environment
+        self.environments = self.layout.environments
         self.layout.reset()
 
     def run(self) -> int:
@@ -116,5 +117,6 @@ def bench_train(workload: Workload) -> dict[str, Any]:
         told = measure(parts, layouts, workload.num_envs * workload.rollout_steps)
         for layout in layouts:
             told[layout.name]["checkpoint_mib"] = round(layout.checkpoint_bytes() / MIB, 2)
-            layout.environment.close()
+            for environment in layout.environments:
+                environment.close()
     return {"measured": "train", **told}

@@ -47,5 +47,6 @@ def bench_update(workload: Workload) -> dict[str, Any]:
             layout.run()
         told = measure(parts, layouts, rollout.rewards.numel())
         for layout in layouts:
-            layout.layout.environment.close()
+            for environment in layout.layout.environments:
+                environment.close()
     return {"measured": "update", "episodes": len(rollout.trajectories), **told}

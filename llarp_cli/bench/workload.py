@@ -17,6 +17,7 @@ from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.bench.synthetic import SyntheticEncoder, SyntheticEnvironment, sentences
 from llarp_cli.config import BackboneOptions, PPOOptions, Recipe, TaskOptions, VisionOptions
 from llarp_cli.errors import UsageProblem
+from llarp_cli.learning.collector import group_sizes
 from llarp_cli.policy.llarp import LLaRPPolicy
 from llarp_cli.policy.parts import EPISODE_STEPS
 from llarp_cli.rearrangement.environment import RearrangementVectorEnv
@@ -120,23 +121,31 @@ class Parts:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.workload.seed)
             policy = LLaRPPolicy(self.backbone, self.encoder, self.workload.recipe().adapter)
-        policy.capacity = self.workload.longest * policy.adapter.tokens_per_step
+        policy.capacity = (self.workload.longest + 1) * policy.adapter.tokens_per_step
         return policy
 
-    def environment(self) -> Any:
-        """Environments of the workload; whenever this is called, the same ones with the same sentences."""
+    def environments(self) -> list[Any]:
+        """Environments of the workload in the groups they are collected in; always the same ones."""
+        sizes = group_sizes(self.workload.num_envs)
+        return [self.environment(rows, group, len(sizes)) for group, rows in enumerate(sizes)]
+
+    def environment(self, rows: int | None = None, group: int = 0, groups: int = 1) -> Any:
+        """So many environments (all of the workload where left out); always the same ones with the same sentences.
+
+        Args:
+            group: which of so many groups, that take turns with episodes or have sentences of their own.
+        """
         load, size = self.workload, self.encoder.image_size
+        rows, seed = rows or load.num_envs, load.seed + group
         lengths = load.episode_length
         if load.environment == "synthetic":
-            texts = sentences(self.backbone.tokenize, load.instruction_tokens, load.instructions, load.seed)
-            return SyntheticEnvironment(
-                load.num_envs, size, lengths or (EPISODE_STEPS, EPISODE_STEPS), texts, load.seed
-            )
+            texts = sentences(self.backbone.tokenize, load.instruction_tokens, load.instructions, seed)
+            return SyntheticEnvironment(rows, size, lengths or (EPISODE_STEPS, EPISODE_STEPS), texts, seed)
         world = registry.load("environment", "home")
-        episodes = TrainingEpisodes(world, TaskOptions(count=load.instructions), load.seed)
+        episodes = TrainingEpisodes(world, TaskOptions(count=load.instructions), load.seed, group, groups)
         if lengths is None:
-            return RearrangementVectorEnv(world, episodes, load.num_envs, image_size=size, seed=load.seed)
-        return _CutShort(world, episodes, load.num_envs, image_size=size, seed=load.seed, lengths=lengths)
+            return RearrangementVectorEnv(world, episodes, rows, image_size=size, seed=seed)
+        return _CutShort(world, episodes, rows, image_size=size, seed=seed, lengths=lengths)
 
 
 class _CutShort(RearrangementVectorEnv):

@@ -6,20 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-import torch
+WAITING = "waiting"
+"""Part of a group of environments that is done before the other: see `collector`."""
 
-PARTS: tuple[str, ...] = ("environment", "vision", "llm", "update")
+PARTS: tuple[str, ...] = ("environment", "vision", "llm", WAITING, "update")
 
 
 class Clock:
-    """Adds up wall-clock seconds by part; on a GPU it waits for the queued work at each part's end.
+    """Adds up wall-clock seconds by part, in one thread.
+
+    A GPU works through what is queued for it while the clock goes on; waiting for it counts where its results are
+    fetched: its vision with the language model, whose actions are the first to be needed.
 
     Attributes:
         seconds: part → seconds since the last `read`.
     """
 
-    def __init__(self, device: torch.device):
-        self._cuda = device.type == "cuda"
+    def __init__(self) -> None:
         self.seconds = dict.fromkeys(PARTS, 0.0)
 
     @contextmanager
@@ -28,9 +31,17 @@ class Clock:
         try:
             yield
         finally:
-            if self._cuda:
-                torch.cuda.synchronize()
             self.seconds[part] += perf_counter() - begun
+
+    def add(self, other: Clock, share: float = 1.0) -> None:
+        """Take over the seconds of another clock, which starts again from zero.
+
+        Args:
+            share: what counts of them: 1/n of each of n that ran at the same time, so that all parts still add up
+                to the time that has passed.
+        """
+        for part, seconds in other.read().items():
+            self.seconds[part] += share * seconds
 
     def read(self) -> dict[str, float]:
         """The seconds by part since the last reading, which start again from zero."""

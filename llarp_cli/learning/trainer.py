@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -24,13 +24,14 @@ from llarp_cli.learning.checkpoint import (
     save_tensors,
 )
 from llarp_cli.learning.clock import PARTS, Clock
+from llarp_cli.learning.collector import Collector
 from llarp_cli.learning.curves import draw_curves
 from llarp_cli.learning.gae import explained_variance
 from llarp_cli.learning.imitation import expert_share, imitation_loss
 from llarp_cli.learning.learner import Learner, NotFinite
 from llarp_cli.learning.ppo import ppo_loss
 from llarp_cli.learning.progress import Progress
-from llarp_cli.learning.rollouts import Collector, Finished, Rollout
+from llarp_cli.learning.rollouts import Finished, Rollout
 from llarp_cli.learning.signals import StopSignals
 from llarp_cli.policy.contract import Policy
 from llarp_cli.runs import RunDirectory
@@ -65,7 +66,7 @@ class Trainer:
     Args:
         recipe: fully resolved.
         policy: its parameters are what is trained; already on the accelerator's device.
-        environment: this process's environments.
+        environments: this process's, in the groups they are collected in (see `collector`).
         run: where to write; only the first process does.
         accelerator: device and processes.
         save_policy: writes the policy's part of a checkpoint into a directory.
@@ -76,7 +77,7 @@ class Trainer:
         self,
         recipe: Recipe,
         policy: Policy,
-        environment: Any,
+        environments: Sequence[Any],
         run: RunDirectory,
         accelerator: Accelerator,
         *,
@@ -89,10 +90,10 @@ class Trainer:
         self.accelerator = accelerator
         self.save_policy = save_policy
         self.below_float32 = below_float32
-        self.clock = Clock(accelerator.device)
+        self.clock = Clock()
         # Each process samples its own actions; the order of minibatches may be the same.
         seed = recipe.seed * 1_000_003 + accelerator.process_index
-        self.collector = Collector(policy, environment, device=accelerator.device, clock=self.clock, seed=seed)
+        self.collector = Collector(policy, environments, device=accelerator.device, clock=self.clock, seed=seed)
         self.learner = Learner(policy, accelerator, weight_decay=recipe.ppo.weight_decay, seed=recipe.seed)
         self.steps = 0
         self.updates = 0

@@ -93,6 +93,19 @@ class Policy(Protocol):
             generator: torch generator for sampling.
         """
 
+    def values_after(self, state: Any, rows: Sequence[int], features: Tensor, previous_actions: Tensor) -> Tensor:
+        """Values of what is seen after the last step of episodes that were cut off, without gradient.
+
+        Args:
+            state: is left as it was.
+            rows: n rows whose episodes were.
+            features: [n, ...] of what is seen.
+            previous_actions: int64 [n], the last ones.
+
+        Returns:
+            float32 [n].
+        """
+
     def rebuild(self, state: Any, fragments: Fragments) -> None:
         """Set the rollout state of all rows from their episodes so far (E = rows, lengths may be 0),
         after the weights changed or a run was resumed."""

@@ -16,7 +16,7 @@ from llarp_cli.config import AdapterOptions
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.adapter import Adapter
 from llarp_cli.policy.contract import Decision, Fragments
-from llarp_cli.policy.parts import CONTEXT_STEPS, EPISODE_STEPS, Frozen, choose
+from llarp_cli.policy.parts import CONTEXT_STEPS, Frozen, choose
 from llarp_cli.rearrangement.skills import SKILLS
 from llarp_cli.vision.contract import VisionEncoder
 
@@ -53,7 +53,7 @@ class LLaRPPolicy(nn.Module):
             options,
         )
         self.updates = backbone.trained
-        self.capacity = EPISODE_STEPS * self.adapter.tokens_per_step
+        self.capacity = CONTEXT_STEPS * self.adapter.tokens_per_step
         self.to(backbone.device)
 
     def perceive(self, rgb: NDArray[np.uint8]) -> Tensor:
@@ -94,6 +94,16 @@ class LLaRPPolicy(nn.Module):
         hidden = self.frozen.backbone.extend(tokens, [self.adapter.tokens_per_step] * state.rows, state.cache, rows)
         logits, values = self.adapter.decide(self._readouts(hidden))
         return choose(logits, values, deterministic, generator)
+
+    @torch.no_grad()
+    def values_after(
+        self, state: LLaRPState, rows: Sequence[int], features: Tensor, previous_actions: Tensor
+    ) -> Tensor:
+        """See `Policy.values_after`."""
+        tokens = self._tokens(features, previous_actions)
+        lengths = [self.adapter.tokens_per_step] * len(rows)
+        hidden = self.frozen.backbone.extend(tokens, lengths, state.cache, rows, keep=False)
+        return self.adapter.decide(self._readouts(hidden))[1]
 
     @torch.no_grad()
     def rebuild(self, state: LLaRPState, fragments: Fragments) -> None:

@@ -168,6 +168,14 @@ class LSTMPolicy(nn.Module):
         return choose(logits, values, deterministic, generator)
 
     @torch.no_grad()
+    def values_after(self, state: LSTMState, rows: Sequence[int], features: Tensor, previous_actions: Tensor) -> Tensor:
+        """See `Policy.values_after`."""
+        chosen = list(rows)
+        inputs = self._inputs(features, previous_actions, state.instructions[chosen])
+        output, _ = self.core(inputs[None], (state.hidden[None, chosen], state.cell[None, chosen]))
+        return self.adapter.decide(output[0])[1]
+
+    @torch.no_grad()
     def rebuild(self, state: LSTMState, fragments: Fragments) -> None:
         """See `Policy.rebuild`. Rows without steps are left as they are: `act` starts them afresh."""
         rows = [row for row, steps in enumerate(fragments.lengths) if steps]

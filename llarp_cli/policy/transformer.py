@@ -109,6 +109,17 @@ class TransformerPolicy(nn.Module):
         return choose(logits, values, deterministic, generator)
 
     @torch.no_grad()
+    def values_after(
+        self, state: TransformerState, rows: Sequence[int], features: Tensor, previous_actions: Tensor
+    ) -> Tensor:
+        """See `Policy.values_after`."""
+        before = state.cache.lengths.copy()
+        lengths = [self.adapter.tokens_per_step] * len(rows)
+        hidden = self.core.extend(self._observed(features, previous_actions), lengths, state.cache, rows)
+        state.cache.lengths[:] = before
+        return self.adapter.decide(hidden.unflatten(0, (len(rows), -1))[:, -1])[1]
+
+    @torch.no_grad()
     def rebuild(self, state: TransformerState, fragments: Fragments) -> None:
         """See `Policy.rebuild`. Rows without steps are left as they are: `act` starts them afresh."""
         rows = [row for row, steps in enumerate(fragments.lengths) if steps]
