@@ -9,7 +9,7 @@ RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help install demo test test-slow lint format clean
+.PHONY: help install demo test test-habitat test-slow lint format clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
@@ -44,6 +44,19 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
+# habitat-lab's pins are not ours: an environment of its own.
+HABITAT_VENV ?= .venv-habitat
+
+test-habitat: $(HABITAT_VENV)/installed
+	$(HABITAT_VENV)/bin/python -m pytest tests/test_habitat_lab.py --noconftest
+
+$(HABITAT_VENV)/installed: pyproject.toml
+	@test -x $(HABITAT_VENV)/bin/python || $(PYTHON) -m venv $(HABITAT_VENV)
+	$(HABITAT_VENV)/bin/python -m pip install --disable-pip-version-check --quiet \
+	  habitat-lab==0.3.320260507 click gymnasium hypothesis pillow pydantic pytest pyyaml
+	$(HABITAT_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+	@touch $@
+
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
@@ -56,4 +69,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(HABITAT_VENV) dist .pytest_cache .ruff_cache .hypothesis
