@@ -164,6 +164,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("peak MiB", "peak_memory_mib", "{:,.0f}"),
     ("checkpoint MiB", "checkpoint_mib", "{:,.1f}"),
 )
+MEMORY = ("micro_batches", "recomputed_layers")
 LAYOUTS = ("ours", "reference", "recompute")
 
 
@@ -182,13 +183,22 @@ def as_markdown(record: dict[str, Any]) -> str:
         ]
     table = [(name, layout, told[layout]) for name, told in measured.items() for layout in LAYOUTS if layout in told]
     lines += _table(
-        ("row", "layout", "parameters", "type", *(title for title, _, _ in COLUMNS)),
+        (
+            "row",
+            "layout",
+            "parameters",
+            "type",
+            "micro-batches",
+            "layers recomputed",
+            *(title for title, _, _ in COLUMNS),
+        ),
         [
             (
                 name,
                 layout,
                 f"{measured[name]['backbone_parameters'] / 1e6:,.0f}M",
                 measured[name]["dtype"],
+                *(str(measured[name].get(key, "")) if layout == "ours" else "" for key in MEMORY),
                 *(form.format(figures[key]) if key in figures else "" for _, key, form in COLUMNS),
             )
             for name, layout, figures in table

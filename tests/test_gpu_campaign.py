@@ -41,6 +41,8 @@ def told(rate=100.0, ratio=4.0):
         "machine": machine,
         "backbone_parameters": 7e9,
         "dtype": "bfloat16",
+        "micro_batches": 4,
+        "recomputed_layers": 0,
         "ours": figures,
         "reference": {**figures, "used_steps_per_second": rate / ratio},
         "ratio": ratio,
@@ -78,7 +80,7 @@ def test_a_failed_row_is_recorded_and_tried_again_and_measured_ones_are_kept(tmp
     table = (tmp_path / "out" / "record.md").read_text()
     assert "FAILED, exit status 1: error: memory ran out" in table
     assert "a GPU; x, 16 cores, 128.0 GiB" in table
-    assert "| a | ours | 7,000M | bfloat16 | 100 |" in table
+    assert "| a | ours | 7,000M | bfloat16 | 4 | 0 | 100 |" in table
 
     record, said = campaign(rows, tmp_path / "out")
     assert tried == ["a", "b", "c", "b"]

@@ -60,8 +60,9 @@ def measure(parts: Parts, layouts: Sequence[Measured], steps: int) -> dict[str, 
           machine does in a large matrix product;
         - peak_memory_mib: of the GPU, or of this whole process;
 
-        "machine" and "workload"; and where ours and the reference layout were measured, "ratio": time per
-        used step, the reference's by ours, and "ratio_core", the same of core seconds.
+        "machine" and "workload"; "recomputed_layers", by gradient checkpointing in our layout; and where ours and
+        the reference layout were measured, "ratio": time per used step, the reference's by ours, and "ratio_core",
+        the same of core seconds.
     """
     device = parts.accelerator.device
     memory = PeakMemory(device)
@@ -98,6 +99,7 @@ def measure(parts: Parts, layouts: Sequence[Measured], steps: int) -> dict[str, 
         "workload": parts.workload.as_json(),
         "backbone_parameters": parts.backbone.parameters,
         "trained_parameters": trained,
+        "recomputed_layers": parts.backbone.recomputed_layers,
         "dtype": str(parts.backbone.dtype).removeprefix("torch."),
         "operations_per_second_at_best": round(rate),
         "machine": where,
