@@ -101,7 +101,8 @@ class ReferenceTraining:
 
 
 def bench_train(workload: Workload) -> dict[str, Any]:
-    """Measure training end to end; see `measure` for what is returned, and "checkpoint_mib" of each layout.
+    """Measure training end to end; see `measure` for what is returned, and "checkpoint_mib" of each layout; and
+    "micro_batches" into which memory had our minibatches cut at most.
 
     The ratio is of time per step that was learned from: the reference layout leaves part of its steps unused.
     """
@@ -117,6 +118,8 @@ def bench_train(workload: Workload) -> dict[str, Any]:
         told = measure(parts, layouts, workload.num_envs * workload.rollout_steps)
         for layout in layouts:
             told[layout.name]["checkpoint_mib"] = round(layout.checkpoint_bytes() / MIB, 2)
+            if isinstance(layout, OurTraining):
+                told["micro_batches"] = layout.trainer.learner.micro_batches.most
             for environment in layout.environments:
                 environment.close()
     return {"measured": "train", **told}
