@@ -311,5 +311,11 @@ class LlarpSuccess(_OfLastSkill):
 class LlarpRearrangement(EmbodiedTask):
     """An episode goes on until its goal is reached."""
 
+    def step(self, action: dict[str, Any], episode: LlarpEpisode) -> Any:
+        """Use a skill: named with its number as argument, or, as gym wrappers have it, the number alone."""
+        if isinstance(action["action"], (int, np.integer)):
+            action = {"action": "skill", "action_args": {"skill": int(action["action"])}}
+        return super().step(action, episode)
+
     def _check_episode_is_active(self, *args: Any, **kwargs: Any) -> bool:
         return not self._sim.last[1]
