@@ -24,15 +24,21 @@ def _count(value: Any) -> Any:
     return value
 
 
-Count = Annotated[int, BeforeValidator(_count), Field(ge=0)]
-Positive = Annotated[int, BeforeValidator(_count), Field(ge=1)]
+MOST = 10**12
+"""More of anything is a mistake, or meant ill."""
+WIDEST = 1 << 16
+"""Numbers in a layer, environments, steps between updates: what memory is taken for."""
+
+Count = Annotated[int, BeforeValidator(_count), Field(ge=0, le=MOST)]
+Positive = Annotated[int, BeforeValidator(_count), Field(ge=1, le=MOST)]
+Size = Annotated[int, BeforeValidator(_count), Field(ge=1, le=WIDEST)]
 Rate = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
     """A part of a recipe: unknown keys are refused, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LoraOptions(Section):
@@ -106,8 +112,8 @@ class AdapterOptions(Section):
         action_tokens: A, 1 to show the previous action as a token before each observation.
     """
 
-    hidden: Positive = 512
-    decoder_hidden: Positive = 512
+    hidden: Size = 512
+    decoder_hidden: Size = 512
     action_tokens: Annotated[int, Field(ge=0, le=1)] = 0
 
 
@@ -130,9 +136,9 @@ class TransformerOptions(Section):
         width: numbers in a token.
     """
 
-    layers: Positive | None = None
-    width: Positive | None = None
-    heads: Positive | None = None
+    layers: Annotated[int, Field(ge=1, le=1024)] | None = None
+    width: Size | None = None
+    heads: Size | None = None
 
 
 class TaskOptions(Section):
@@ -213,7 +219,7 @@ class PPOOptions(Section):
     lr_schedule: Literal["constant", "linear"] = "constant"
     epochs: Positive = 2
     minibatches: Positive = 8
-    rollout_steps: Positive = 32
+    rollout_steps: Size = 32
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
     clip_value: bool = True
     value_coefficient: Annotated[float, Field(ge=0)] = 0.5
@@ -251,7 +257,7 @@ class Recipe(Section):
     seed: Count = 0
     environment: str = "home"
     policy: Literal["llarp", "lstm", "transformer"] = "llarp"
-    num_envs: Positive = 128
+    num_envs: Size = 128
     backbone: BackboneOptions = BackboneOptions()
     vision: VisionOptions = VisionOptions()
     adapter: AdapterOptions = AdapterOptions()

@@ -42,6 +42,7 @@ def unknown(kind: str, name: str, known: Iterable[str], *, listed_by: str | None
         listed_by: a command that prints them all, e.g. "llarp plugins".
     """
     known = sorted(known)
+    name = "".join(c if c.isprintable() else " " for c in name[:100])
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     parts = []
     if near:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,11 @@ from numpy.typing import NDArray
 from llarp_cli import runs
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
+from llarp_cli.files import replacing_folder
 from llarp_cli.model_card import model_card, read_results
 from llarp_cli.policy.build import LearnedPolicy
 from llarp_cli.policy.contract import Decision
-from llarp_cli.policy.files import POLICY_FILES, open_policy, read_policy
+from llarp_cli.policy.files import ADAPTER, check_policy, open_policy, read_files
 from llarp_cli.policy.parts import EPISODE_STEPS
 from llarp_cli.rearrangement.skills import SKILLS
 
@@ -154,30 +153,26 @@ def export_policy(source: str | Path | None, out: Path | None = None, results: P
         UsageProblem: no policy at `source`, `out` is not empty or cannot be written, or `results` is something else.
     """
     directory = policy_directory(source)
-    config, recipe, _ = read_policy(directory)
+    files = read_files(directory)
+    config, recipe, parameters = check_policy(directory, files)
     run = run_of(directory)
     if out is None:
         if run is None:
             raise UsageProblem(f"'{directory}' belongs to no run", "say where to export to: --out DIR")
         out = run / "export"
     measured = latest_results(directory) if results is None else read_results(results)
-    card = model_card(directory, out.name, config, recipe, measured)
-    staging = out.with_name(f".{out.name}.tmp")
+    count = sum(tensor.numel() for tensor in parameters.values())
+    card = model_card(out.name, config, recipe, measured, parameters=count, size=len(files[ADAPTER]))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageProblem(f"'{out}' exists and is not an empty directory", "choose another one with --out")
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UsageProblem(f"'{out}' exists and is not an empty directory", "choose another one with --out")
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        for name in POLICY_FILES:
-            shutil.copyfile(directory / name, staging / name)
-        (staging / "README.md").write_text(card, encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        os.replace(staging, out)
+        with replacing_folder(out) as staging:
+            # What was read and checked; the run may have removed the checkpoint since then.
+            for name, data in files.items():
+                (staging / name).write_bytes(data)
+            (staging / "README.md").write_text(card, encoding="utf-8")
     except OSError as error:
         raise UsageProblem(f"cannot write '{out}': {error.strerror}", "choose another place with --out") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return out
 
 

@@ -10,11 +10,10 @@ from string import Template
 from typing import Any
 
 from huggingface_hub import ModelCardData
-from safetensors.torch import load_file
 
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
-from llarp_cli.policy.files import ADAPTER, PolicyConfig
+from llarp_cli.policy.files import PolicyConfig
 from llarp_cli.policy.parts import EPISODE_STEPS
 
 BASE_LICENCES = {
@@ -25,6 +24,9 @@ BASE_LICENCES = {
 }
 """Hub id, or its beginning, → licence of the frozen language model."""
 
+
+MAX_RESULTS = 64 << 20
+"""Bytes of a file of results."""
 
 HOW = {
     "llarp": "A {kind} language model sees through a vision encoder\n"
@@ -45,24 +47,25 @@ def read_results(file: Path) -> dict[str, Any]:
         UsageProblem: the file holds something else.
     """
     try:
-        results = json.loads(file.read_text("utf-8"))
+        with file.open("rb") as opened:
+            results = json.loads(opened.read(MAX_RESULTS))
         Path(results["policy"])
         _results(results)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageProblem(f"'{file}' holds no results of `llarp eval --json`", "give another file") from error
     return results
 
 
 def model_card(
-    directory: Path, folder: str, config: PolicyConfig, recipe: Recipe, results: dict[str, Any] | None
+    folder: str, config: PolicyConfig, recipe: Recipe, results: dict[str, Any] | None, *, parameters: int, size: int
 ) -> str:
     """The README.md of an export, with the front matter that the hub reads.
 
     Args:
-        directory: where the policy's files are.
-        folder: the name under which the user finds them.
+        folder: the name under which the user finds the policy's files.
         config, recipe: the policy's.
         results: as `llarp eval --json` writes them.
+        parameters, size: how many are trained, and how many bytes they take.
     """
     base = _base_model(config)
     card = ModelCardData(
@@ -73,15 +76,13 @@ def model_card(
         base_model=base,
         tags=["llarp", "embodied", "language-rearrangement", config.policy],
     )
-    adapter = directory / ADAPTER
-    parameters = sum(tensor.numel() for tensor in load_file(adapter).values())
     revision = f", revision {config.backbone.revision}" if config.backbone.revision else ""
     template = Template(resources.files("llarp_cli").joinpath("templates/model_card.md").read_text("utf-8"))
     body = template.substitute(
         title=folder,
         skill_count=len(config.skills),
         parameters=f"{parameters:,}",
-        size=f"{adapter.stat().st_size / 1e6:.1f} MB",
+        size=f"{size / 1e6:.1f} MB",
         policy=config.policy,
         how=HOW[config.policy].format(
             kind="frozen" if config.backbone.frozen else "LoRA-tuned",

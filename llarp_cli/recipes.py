@@ -23,6 +23,11 @@ Provenance = dict[str, str]
 
 COMMAND_LINE = "command line"
 
+MAX_BYTES, MAX_DEPTH = 64 << 10, 16
+"""Of a recipe and of a value on the command line."""
+MAX_PROBLEMS = 10
+"""Mistakes told at once."""
+
 
 def recipe_folder() -> Path:
     """Where the shipped recipes lie: inside the package, or beside it in a checkout."""
@@ -164,7 +169,31 @@ def arithmetic(recipe: Recipe, num_processes: int = 1) -> list[str]:
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is a mistake."""
+    """Safe YAML of bounded depth, without aliases, by which a few lines can stand for more than memory holds, and in
+    which a key given twice is a mistake."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.constructor.ConstructorError(None, None, "write the value again in place of an alias", mark)
+        if self.depth == MAX_DEPTH:
+            mark = self.peek_event().start_mark
+            raise yaml.constructor.ConstructorError(None, None, f"nested more than {MAX_DEPTH} deep", mark)
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+            # A date with a 13th month, a number of ten thousand digits.
+            reason = f"not a value: {' '.join(str(error).split())[:80]}"
+            raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
@@ -176,11 +205,43 @@ class UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def read_yaml(data: bytes | str) -> Any:
+    """A YAML document of a person's writing.
+
+    Raises:
+        yaml.YAMLError: it is none, or larger or deeper than a person writes.
+    """
+    if len(data) > MAX_BYTES:
+        raise yaml.YAMLError(f"more than {MAX_BYTES >> 10} KiB")
+    return yaml.load(data, UniqueKeyLoader)
+
+
+def read_recipe(data: bytes, source: str) -> Recipe:
+    """A recipe from the bytes of its file.
+
+    Args:
+        source: its file, for messages.
+
+    Raises:
+        UsageProblem: as `load_recipe`.
+    """
+    return _validate({key: (value, source) for key, value in _leaves(_mapping(data, source), "")})
+
+
 def _read_yaml(path: Path, source: str) -> dict:
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageProblem(f"cannot read recipe '{source}': {error}") from error
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageProblem(f"cannot read recipe '{source}': {error.strerror}") from error
+    return _mapping(data, source)
+
+
+def _mapping(data: bytes, source: str) -> dict:
+    try:
+        value = read_yaml(data.decode() if len(data) <= MAX_BYTES else data)
+    except UnicodeDecodeError as error:
+        raise UsageProblem(f"cannot read recipe '{source}': byte {error.start + 1} is not UTF-8") from error
     except yaml.YAMLError as error:
         raise UsageProblem(f"{source} is not a recipe: {one_line(error)}", "a recipe is YAML, `key: value`") from error
     if value is None:
@@ -200,12 +261,15 @@ def one_line(error: yaml.YAMLError) -> str:
 def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageProblem(f"'{text}' sets nothing ({COMMAND_LINE})", "write key.sub=value, e.g. ppo.lr=1e-4")
+        raise UsageProblem(
+            f"'{shortened(text)}' sets nothing ({COMMAND_LINE})", "write key.sub=value, e.g. ppo.lr=1e-4"
+        )
     try:
-        return key.strip(), yaml.load(value, UniqueKeyLoader)
+        return key.strip(), read_yaml(value)
     except yaml.YAMLError as error:
         raise UsageProblem(
-            f"{key} = {value} ({COMMAND_LINE}): not YAML: {one_line(error)}", f"quote it: '{key}=\"...\"'"
+            f"{shortened(key)} = {shortened(value)} ({COMMAND_LINE}): not YAML: {one_line(error)}",
+            f"quote it: '{shortened(key)}=\"...\"'",
         ) from error
 
 
@@ -233,26 +297,27 @@ def _validate(given: Mapping[str, tuple[Any, str]]) -> Recipe:
             first = next(k for k in keys if k.startswith(f"{key}."))
             problems.append(
                 UsageProblem(
-                    f"{key} = {value} ({source}): {key} is a section", f"set a key of it, e.g. {first}={value}"
+                    f"{key} = {shortened(value)} ({source}): {key} is a section",
+                    f"set a key of it, e.g. {first}={shortened(value)}",
                 )
             )
-        else:
+        elif len(problems) < MAX_PROBLEMS:
             problems.append(_unknown_key(key, source, keys))
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        problems += [_bad_value(detail, given) for detail in error.errors()]
+        problems += [_bad_value(detail, given) for detail in error.errors()[:MAX_PROBLEMS]]
     if problems:
         raise problems[0] if len(problems) == 1 else SeveralProblems(problems)
     return recipe
 
 
 def _unknown_key(key: str, source: str, keys: Mapping[str, Any]) -> UsageProblem:
-    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(key[:80], keys, n=1, cutoff=0.6)
     if not near:  # the right name in the wrong section
         near = [k for k in keys if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]][:1]
     hint = f"did you mean '{near[0]}'?" if near else "`llarp train --dry-run ...` prints every key"
-    return UsageProblem(f"unknown key '{key}' ({source})", hint)
+    return UsageProblem(f"unknown key '{shortened(key)}' ({source})", hint)
 
 
 def _bad_value(detail: Mapping[str, Any], given: Mapping[str, tuple[Any, str]]) -> UsageProblem:
@@ -265,8 +330,15 @@ def _bad_value(detail: Mapping[str, Any], given: Mapping[str, tuple[Any, str]]) 
         sources = sorted({given[k][1] for k in inside})
         return UsageProblem(f"{key} ({', '.join(sources) or 'default'}): {message}")
     value, source = given[key]
-    hint = f"quote it: '{key}=\"{value}\"'" if detail["type"] == "string_type" and value is not None else None
-    return UsageProblem(f"{key} = {_scalar(value)} ({source}): {message}", hint)
+    plain = detail["type"] == "string_type" and value is not None
+    hint = f"quote it: '{key}=\"{shortened(value)}\"'" if plain else None
+    return UsageProblem(f"{key} = {shortened(_scalar(value))} ({source}): {shortened(message, 200)}", hint)
+
+
+def shortened(value: Any, most: int = 80) -> str:
+    """What somebody wrote, as it may be quoted in one line."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)[: 10 * most]).split())
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _scalar(value: Any) -> str:

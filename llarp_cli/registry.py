@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -19,6 +22,10 @@ GROUPS = {"backbone": "llarp.backbones", "vision encoder": "llarp.vision", "envi
 """What is looked up → its entry-point group."""
 
 OWN_DISTRIBUTION = "llarp"
+
+SLOW_IMPORT = 10.0
+"""Seconds after which a plugin that is still being imported is named. How long is too long, nobody can say for all
+plugins and disks; with a name, one can press Ctrl-C and uninstall it."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,8 @@ def load(kind: str, name: str) -> Any:
     plugin = find(kind, name)
     module, _, attribute = plugin.target.partition(":")
     try:
-        value: Any = importlib.import_module(module)
+        with _watched(plugin, module):
+            value: Any = importlib.import_module(module)
         for part in filter(None, attribute.split(".")):
             value = getattr(value, part)
         _, colon, argument = name.partition(":")
@@ -142,7 +150,28 @@ def build(kind: str, name: str, options: Any, device: Any) -> Any:
         return loaded.load(options, device)
     except LlarpError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if plugin.distribution == OWN_DISTRIBUTION:
             raise
         raise LlarpError(f"{plugin.where} failed: {error!r}", "report it to the plugin's author") from error
+
+
+@contextmanager
+def _watched(plugin: Plugin, module: str) -> Iterator[None]:
+    """Name the plugin on stderr if its import takes long."""
+
+    def tell() -> None:
+        print(
+            f"still importing {module} of {plugin.where} after {SLOW_IMPORT:.0f} seconds; Ctrl-C stops, "
+            "LLARP_PLUGINS=off leaves out all plugins but llarp's own",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    timer = threading.Timer(SLOW_IMPORT, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,6 +1,7 @@
 """Run directories: what a training run leaves on disk, and finding a policy in it.
 
     runs/<recipe>-<policy>-<yyyymmdd-hhmmss>/
+      lock                held by the process that trains
       recipe.yaml         fully resolved
       run.json            command, versions, hardware, seed, hashes, status
       metrics.jsonl       one object per update
@@ -15,18 +16,24 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from llarp_cli.config import BackboneOptions, Recipe
 from llarp_cli.errors import UsageProblem
+from llarp_cli.files import Held, append_text, holder, holding, remove, sweep, sync, sync_folder, write_text
 from llarp_cli.recipes import load_recipe, to_yaml
 
 RUNS = Path("runs")
 ADAPTER = "adapter.safetensors"
+LOCK = "lock"
+MAX_RECORD = 16 << 20
+"""Bytes of `run.json`; a larger one is refused unread."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +76,11 @@ class RunDirectory:
         Raises:
             UsageProblem: the directory holds something, or cannot be written.
         """
+        run = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             refuse_used(path)
-            run = cls(path)
-            run.checkpoints.mkdir()
+            run.checkpoints.mkdir(exist_ok=True)
             run.write_recipe(recipe)
             run.note(status="starting", **facts)
         except OSError as error:
@@ -101,6 +108,42 @@ class RunDirectory:
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the only process that trains here, and clear away what a killed one left half done.
+
+        Raises:
+            UsageProblem: another process trains here, or nothing can be written here.
+        """
+        words = f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        with ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(holding(self.path / LOCK, words))
+                self._clear()
+            except Held as held:
+                raise busy(self.path, held.holder) from None
+            except OSError as error:
+                raise UsageProblem(
+                    f"cannot write run directory '{self.path}': {error.strerror}", "make it writable, or choose another"
+                ) from error
+            yield
+
+    def holder(self) -> str | None:
+        """Which process trains here; None if none does."""
+        return holder(self.path / LOCK)
+
+    def _clear(self) -> None:
+        """Remove half-written files and checkpoints, and let `last` name the newest whole one."""
+        sweep(self.path)
+        if not self.checkpoints.is_dir():
+            return
+        for stale in self.checkpoints.glob(".*.tmp"):
+            remove(stale)
+        last = self.last()
+        if last is not None:
+            self._link("last", int(last.name))
+
     def recipe(self) -> Recipe:
         """The run's recipe.
 
@@ -120,9 +163,13 @@ class RunDirectory:
         """
         path = self.path / "run.json"
         try:
-            return json.loads(path.read_text("utf-8"))
-        except ValueError as error:
+            with path.open("rb") as file:
+                facts = json.loads(file.read(MAX_RECORD)[: MAX_RECORD - 1])
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageProblem(f"'{path}' is damaged: it is not JSON", "name another run") from error
+        if not isinstance(facts, dict):
+            raise UsageProblem(f"'{path}' is damaged: it is no run's", "name another run")
+        return facts
 
     def note(self, **facts: Any) -> None:
         """Add to or change what `run.json` says."""
@@ -132,32 +179,46 @@ class RunDirectory:
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """One more update."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_text(self.metrics, json.dumps(line) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """All updates so far."""
+        """All updates so far.
+
+        Raises:
+            UsageProblem: the file is damaged.
+        """
         if not self.metrics.exists():
             return []
-        return [json.loads(line) for line in self.metrics.read_text("utf-8").splitlines()]
+        lines = []
+        text = self.metrics.read_text("utf-8", "replace")
+        for number, line in enumerate(text.splitlines(keepends=True), 1):
+            if not line.endswith("\n"):
+                break  # being written, or cut short by a crash
+            try:
+                lines.append(json.loads(line))
+                int(lines[-1]["steps"])
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                raise UsageProblem(
+                    f"'{self.metrics}' is damaged: line {number} is no update's", "remove the lines from there on"
+                ) from error
+        return lines
 
     def cut_metrics(self, steps: int) -> None:
-        """Forget the updates after a checkpoint; they are about to be made again."""
-        if not self.metrics.exists():
-            return
-        kept = []
-        for line in self.metrics.read_text("utf-8").splitlines(keepends=True):
-            # A line cut short by a crash can only be the last, and is later than any checkpoint.
-            if not line.endswith("\n") or json.loads(line)["steps"] > steps:
-                break
-            kept.append(line)
-        write_text(self.metrics, "".join(kept))
+        """Forget the updates after a checkpoint; they are about to be made again.
+
+        Raises:
+            UsageProblem: the file is damaged.
+        """
+        if self.metrics.exists():
+            kept = [json.dumps(line) + "\n" for line in self.read_metrics() if line["steps"] <= steps]
+            write_text(self.metrics, "".join(kept))
 
     def numbered(self) -> list[int]:
         """The steps of all complete checkpoints, ascending."""
         if not self.checkpoints.is_dir():
             return []
-        return sorted(int(p.name) for p in self.checkpoints.iterdir() if p.name.isdigit() and (p / ADAPTER).is_file())
+        folders = (p for p in self.checkpoints.iterdir() if p.name.isdecimal() and not p.is_symlink())
+        return sorted(int(p.name) for p in folders if p.name.isascii() and (p / ADAPTER).is_file())
 
     def checkpoint(self, steps: int) -> Path:
         return self.checkpoints / str(steps)
@@ -174,33 +235,44 @@ class RunDirectory:
     def open_staging(self, steps: int) -> None:
         """An empty directory for a new checkpoint; what an interrupted one left is removed."""
         for stale in self.checkpoints.glob(".*.tmp"):
-            shutil.rmtree(stale)
+            remove(stale)
         (self.staging(steps) / "trainer").mkdir(parents=True)
 
     def publish(self, steps: int, *, best: int, keep: int) -> None:
-        """Make the staged checkpoint the last one, in one move, and let old ones go.
+        """Make the staged checkpoint the last one, in one move, and let old ones go once it is on the disk.
 
         Args:
             best: the checkpoint that `best` links to; it stays.
             keep: how many of the newest stay.
+
+        Raises:
+            OSError: the disk is full or gone; the checkpoints from before are as they were.
         """
-        staged = self.staging(steps)
-        for file in staged.rglob("*"):
-            if file.is_file():
-                _sync(file)
-        _sync(staged)
-        os.replace(staged, self.checkpoint(steps))
-        _sync(self.checkpoints)
+        staged, checkpoint = self.staging(steps), self.checkpoint(steps)
+        sync_folder(staged)
+        if self.metrics.exists():
+            sync(self.metrics)
+        if checkpoint.exists() or checkpoint.is_symlink():
+            self._discard(checkpoint)
+        os.replace(staged, checkpoint)
+        sync(self.checkpoints)
         self._link("last", steps)
         self._link("best", best)
+        sync(self.checkpoints)
         for old in self.numbered()[:-keep]:
             if old != best:
-                shutil.rmtree(self.checkpoint(old))
+                self._discard(self.checkpoint(old))
+
+    def _discard(self, checkpoint: Path) -> None:
+        """Remove a checkpoint; it is gone at once, whatever happens to its files after that."""
+        hidden = checkpoint.with_name(f".{checkpoint.name}.old.tmp")
+        os.replace(checkpoint, hidden)
+        remove(hidden)
 
     def _link(self, name: str, steps: int) -> None:
         """A relative link to a checkpoint, or a text file with its name where links are not possible."""
-        temporary = self.checkpoints / f".{name}.link"
-        temporary.unlink(missing_ok=True)
+        temporary = self.checkpoints / f".{name}.tmp"
+        remove(temporary)
         try:
             temporary.symlink_to(str(steps), target_is_directory=True)
         except OSError:
@@ -212,11 +284,17 @@ def refuse_used(path: Path) -> None:
     """Make sure that a new run may go into a directory.
 
     Raises:
-        UsageProblem: it holds something, or is a file.
+        UsageProblem: it holds something, another process is about to train there, or it is a file.
     """
     if path.is_file():
         raise UsageProblem(f"run directory '{path}' is a file", "choose another --run-dir")
-    if path.is_dir() and any(path.iterdir()):
+    # A run that was killed before it began leaves these; `run.json` comes last.
+    begun = {LOCK, "recipe.yaml", "checkpoints"}
+    used = path.is_dir() and any(one.name not in begun and not one.name.endswith(".tmp") for one in path.iterdir())
+    if used or RunDirectory(path).numbered():
+        living = holder(path / LOCK)
+        if living is not None:
+            raise busy(path, living)
         resumable = (path / "run.json").is_file()
         raise UsageProblem(
             f"run directory '{path}' is not empty",
@@ -224,10 +302,17 @@ def refuse_used(path: Path) -> None:
         )
 
 
+def busy(path: Path, holder: str) -> UsageProblem:
+    """The problem of a run in which another process trains."""
+    return UsageProblem(
+        f"{holder}, trains in '{path}'", "wait until it ends, or stop it; two at once would spoil each other's files"
+    )
+
+
 def new_run_path(recipe_name: str, policy_name: str) -> Path:
     """`runs/<recipe>-<policy>-<yyyymmdd-hhmmss>`."""
     plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in f"{recipe_name}-{policy_name}").strip("-.")
-    return RUNS / f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return RUNS / f"{plain[:100]}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def resolve_policy(text: str | None, backbone: str | None = None, weights: str | None = None) -> Path | Unlearned:
@@ -257,8 +342,11 @@ def resolve_policy(text: str | None, backbone: str | None = None, weights: str |
     path = Path(text)
     if (path / ADAPTER).is_file():
         return path
-    if path.is_file() and path.name in ("last", "best") and (path.parent / path.read_text("utf-8").strip()).is_dir():
-        return path.parent / path.read_text("utf-8").strip()
+    if path.is_file() and path.name in ("last", "best"):
+        with path.open("rb") as file:
+            named = file.read(32).strip()
+        if named.isdigit() and path.with_name(named.decode()).is_dir():
+            return path.with_name(named.decode())
     if (path / "run.json").is_file():
         last = RunDirectory(path).last()
         if last is None:
@@ -290,21 +378,3 @@ def _newest_checkpoint() -> Path:
             "train one: llarp train --backbone minilm --recipe quickstart; or name `planner`, `searcher` or `random`",
         )
     return max(found)[2]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or directory is on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -34,9 +35,9 @@ from llarp_cli.policy.contract import Policy
 from llarp_cli.policy.files import check_world, open_policy, save_policy
 from llarp_cli.rearrangement.environment import RearrangementVectorEnv
 from llarp_cli.rearrangement.simulator import World
-from llarp_cli.rearrangement.splits import TrainingEpisodes
-from llarp_cli.recipes import arithmetic
-from llarp_cli.runs import RunDirectory, new_run_path, refuse_used
+from llarp_cli.rearrangement.splits import TrainingEpisodes, fingerprint, fixed_tasks
+from llarp_cli.recipes import arithmetic, to_yaml
+from llarp_cli.runs import RunDirectory, busy, new_run_path, refuse_used
 
 RECORDED = ("torch", "transformers", "accelerate", "bitsandbytes", "peft", "numpy", "numba", "gymnasium", "safetensors")
 """Packages whose versions `run.json` records."""
@@ -108,9 +109,12 @@ def train(
 
 
 def _check_resumable(run: RunDirectory, steps: int | None) -> None:
+    living = run.holder()
+    if living is not None:
+        raise busy(run.path, living)
     last = run.last()
     if last is None:
-        raise UsageProblem(f"run '{run.path}' has no checkpoint to go on from", "start it again in a new directory")
+        return
     total = steps or run.recipe().steps
     if int(last.name) >= total:
         raise UsageProblem(
@@ -121,11 +125,19 @@ def _check_resumable(run: RunDirectory, steps: int | None) -> None:
 
 def _work(job: Job) -> tuple[Path, bool]:
     """One process's share of a run, from start to end; the run directory, and whether the run is complete."""
+    with ExitStack() as held:
+        return _run(job, held)
+
+
+def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
+    """Likewise; `held` keeps the lock on the run directory, which the first process has."""
     # Several processes without a GPU: accelerate wants to be told, else each would run alone.
     accelerator = Accelerator(cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available())
     run = None
     if job.recipe is None:
         run = RunDirectory.open(job.run_dir)
+        if accelerator.is_main_process:
+            held.enter_context(run.held())
         began_with = run.facts()["num_processes"]
         if began_with != accelerator.num_processes:
             raise UsageProblem(
@@ -146,14 +158,18 @@ def _work(job: Job) -> tuple[Path, bool]:
         TrainingEpisodes(world, recipe.tasks, recipe.seed, process * len(groups) + group, turns)
         for group in range(len(groups))
     ]
-    checkpoint = None
-    if run is None:
+    checkpoint = None if run is None else run.last()
+    if checkpoint is None:
+        # Also where a run was stopped before its first checkpoint: it begins again.
         policy = build_policy(recipe, accelerator.device, world=world)
-        run = _create_run(job, recipe, policy, world, accelerator)
     else:
-        checkpoint = run.last()
-        policy, _ = open_policy(checkpoint, accelerator.device)
+        policy, trained_with = open_policy(checkpoint, accelerator.device)
         check_world(checkpoint, policy, world)
+        _check_same_recipe(run, recipe, trained_with)
+    if run is None:
+        run = _create_run(job, recipe, policy, world, accelerator, held)
+    else:
+        _check_same_benchmark(run, recipe, world)
     environments = [
         RearrangementVectorEnv(world, own, rows, image_size=policy.image_size, reward=recipe.reward, seed=recipe.seed)
         for own, rows in zip(episodes, groups, strict=True)
@@ -166,6 +182,7 @@ def _work(job: Job) -> tuple[Path, bool]:
         trainer.resume(checkpoint)
     main = accelerator.is_main_process
     if main:
+        run.cut_metrics(trainer.steps)
         run.write_recipe(recipe)
         run.note(status="running")
 
@@ -179,18 +196,64 @@ def _work(job: Job) -> tuple[Path, bool]:
         for environment in environments:
             environment.close()
         if main:
-            run.note(status=status, ended=_now(), steps=trainer.steps)
+            with suppress(OSError):  # where the disk is full, that has been said already
+                run.note(status=status, ended=_now(), steps=trainer.steps)
     progress.say("\n".join(_farewell(run, trainer, finished)))
     accelerator.end_training()
     return run.path, finished
 
 
-def _create_run(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator) -> RunDirectory:
+def _check_same_recipe(run: RunDirectory, recipe: Recipe, trained_with: Recipe) -> None:
+    """A run goes on as it began: only its length, and when it saves, may be others.
+
+    Raises:
+        UsageProblem: naming the first key that differs.
+    """
+    free = {"steps": recipe.steps, "checkpoint": recipe.checkpoint}
+    if trained_with.model_copy(update=free) == recipe:
+        return
+    before = to_yaml(trained_with.model_copy(update=free)).splitlines()
+    here, there = next((a, b) for a, b in zip(to_yaml(recipe).splitlines(), before, strict=True) if a != b)
+    raise UsageProblem(
+        f"'{run.path / 'recipe.yaml'}' says {here.strip()}; the run was trained with {there.strip()}",
+        f"put that back, or begin anew: llarp train --recipe {run.path / 'recipe.yaml'}",
+    )
+
+
+def _check_same_benchmark(run: RunDirectory, recipe: Recipe, world: World) -> None:
+    """The tasks and the world are those that the run began with.
+
+    Raises:
+        UsageProblem: they differ.
+    """
+    before, now = run.facts(), _benchmark(recipe, world)
+    for part, what in (("world", "in another version of the environment"), ("benchmark", "on another benchmark")):
+        if before.get(part, now[part]) != now[part]:
+            told = [", ".join(str(value)[:40] for value in one.values()) for one in (before[part], now[part])]
+            raise UsageProblem(
+                f"run '{run.path}' was trained {what} ({told[0]}) than this llarp has ({told[1]})",
+                f"go on with the llarp that it began with ({before['versions']['llarp']}), or begin anew",
+            )
+
+
+def _benchmark(recipe: Recipe, world: World) -> dict[str, Any]:
+    """What a run's steps depend on beside the recipe and the frozen parts."""
+    return {
+        "world": {"name": world.name, "version": world.version},
+        "benchmark": {"split": recipe.tasks.split, "tasks": fingerprint(fixed_tasks(recipe.tasks.split))},
+    }
+
+
+def _create_run(
+    job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator, held: ExitStack
+) -> RunDirectory:
     """The new run's directory, made by the first process."""
     path = [job.run_dir or new_run_path(job.name, recipe.label)]
     if accelerator.num_processes > 1:
         broadcast_object_list(path)
     if accelerator.is_main_process:
+        refuse_used(path[0])
+        held.enter_context(RunDirectory(path[0]).held())
         RunDirectory.create(path[0], recipe, _facts(job, recipe, policy, world, accelerator))
     accelerator.wait_for_everyone()
     return RunDirectory(path[0])
@@ -223,7 +286,7 @@ def _facts(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: 
             "hash": encoder.hash,
             "renderer": encoder.renderer,
         },
-        "world": {"name": world.name, "version": world.version},
+        **_benchmark(recipe, world),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from llarp_cli.config import RewardOptions
+from llarp_cli.files import replacing
 from llarp_cli.rearrangement.environment import MAX_STEPS
 from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.goals import parse
@@ -48,9 +48,8 @@ def family_pictures(world: World, directory: Path) -> dict[str, Episode]:
     for family in FAMILIES:
         episode, view = _telling(world, _episodes(world, family), shown)
         path = directory / f"{family}.png"
-        temporary = path.with_name(f".{path.name}.tmp")
-        _with_caption(view, episode.instruction).quantize(COLOURS).save(temporary, "PNG", optimize=True)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            _with_caption(view, episode.instruction).quantize(COLOURS).save(temporary, "PNG", optimize=True)
         pictured[family] = episode
     return pictured
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from llarp_cli.dataset.statistics import Statistics
+from llarp_cli.files import replacing
 from llarp_cli.rearrangement.vocabulary import RECEPTACLES
 
 COLOUR, SECOND = "#4878a8", "#e0975a"
@@ -30,9 +30,8 @@ def plot_statistics(every: Sequence[Statistics], path: Path) -> None:
         _families(axes[0], one)
         _plans(axes[1], one)
         _receptacles(axes[2], one)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=100)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
 
 
 def _families(axes: Any, one: Statistics) -> None:

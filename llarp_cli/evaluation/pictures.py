@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.files import replacing
 
 UPPER_HALF = "▀"
 RESET = "\x1b[0m"
@@ -52,12 +53,10 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     Raises:
         LlarpError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        Image.fromarray(picture).save(temporary, format="PNG")
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            Image.fromarray(picture).save(temporary, format="PNG")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise LlarpError(f"cannot write '{path}': {error.strerror or error}", "choose another place") from error
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from llarp_cli.evaluation.results import Results, summarize
+from llarp_cli.files import replacing
 from llarp_cli.rearrangement.splits import GROUPS
 
 HEADER = ("split", "family", "episodes", "success", "95% interval", "return", "length", "invalid skills")
@@ -101,6 +101,5 @@ def plot_results(results: Results, path: Path) -> None:
     if shown:
         marks = [Patch(color=_COLOURS[group], label=f"{group} generalization") for group in shown]
         figure.legend(handles=marks, loc="outside upper right", ncols=len(marks), frameon=False)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=120)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)

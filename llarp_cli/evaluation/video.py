@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from llarp_cli.errors import LlarpError
+from llarp_cli.files import replacing
 from llarp_cli.rearrangement.simulator import Simulator
 
 VIEW = 448
@@ -128,18 +129,15 @@ def write_video(path: Path, frames: list[NDArray[np.uint8]], frames_per_second: 
     """
     import av
 
-    temporary = path.with_name(f".{path.name}.tmp")
     height, width, _ = frames[0].shape
     try:
-        with av.open(str(temporary), "w", format="mp4") as container:
+        with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
             stream = container.add_stream("libx264", rate=Fraction(frames_per_second), options={"crf": "18"})
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             for frame in frames:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode())
-        temporary.replace(path)
     except (av.error.FFmpegError, OSError) as error:
-        temporary.unlink(missing_ok=True)
         raise LlarpError(f"cannot write film '{path}': {error}", "choose another place with --video") from error
 
 

@@ -10,7 +10,11 @@ All of it is read without unpickling code.
 from __future__ import annotations
 
 import json
+import math
 import random
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +23,41 @@ import torch
 
 from llarp_cli.errors import UsageProblem
 
+MAX_COUNTERS = 1 << 20
+"""Bytes of `counters.json`."""
+
 
 def save_tensors(value: Any, path: Path) -> None:
-    """Write nested dicts, lists, tuples, numbers, texts, tensors and arrays."""
-    torch.save(_plain(value), path)
+    """Write nested dicts, lists, tuples, numbers, texts, tensors and arrays.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    try:
+        with path.open("wb") as file:
+            torch.save(_plain(value), file)
+    except RuntimeError as error:
+        # A full disk: torch complains about its own positions in the file, on top of what really happened.
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__
+        raise (cause or error) from None
 
 
 def load_tensors(path: Path) -> Any:
-    """Read what `save_tensors` wrote; arrays come back as arrays.
+    """Read what `save_tensors` wrote; arrays come back as arrays. Nothing in it is run, and it takes no more memory
+    than the file has bytes.
 
     Raises:
         UsageProblem: the file is missing, cut short or not one of ours.
     """
-    try:
-        return _restored(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # what torch raises on foreign bytes is anybody's guess
-        raise damaged(path) from error
+    with reading(path):
+        # Torch packs nothing, nor puts two things at one place; a file that does so would grow when it is read.
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as file:
+            if sum(part.file_size for part in file.infolist()) > size:
+                raise ValueError("it holds more than it has bytes")
+        return _Restoring(size).restored(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def load_counters(path: Path) -> dict[str, Any]:
@@ -43,9 +66,22 @@ def load_counters(path: Path) -> dict[str, Any]:
     Raises:
         UsageProblem: likewise.
     """
+    with reading(path), path.open("rb") as file:
+        return json.loads(file.read(MAX_COUNTERS))
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Path]:
+    """While a file of a checkpoint is read and put to use.
+
+    Raises:
+        UsageProblem: whatever goes wrong, the file is damaged.
+    """
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        yield path
+    except UsageProblem:
+        raise
+    except Exception as error:  # what torch raises on foreign bytes is anybody's guess
         raise damaged(path) from error
 
 
@@ -95,12 +131,36 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _restored(value: Any) -> Any:
-    if isinstance(value, dict):
-        if _ARRAY in value:
-            data = np.frombuffer(value[_ARRAY].numpy().tobytes(), np.dtype(value["dtype"]))
-            return data.reshape(value["shape"]).copy()
-        return {key: _restored(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_restored(one) for one in value)
-    return value
+class _Restoring:
+    """The way back. A list may hold the same list many times over, and a tensor may repeat a single number: what
+    would grow beyond the file is refused.
+
+    Args:
+        size: of the file; no value takes less than a byte.
+    """
+
+    def __init__(self, size: int):
+        self.left = size
+
+    def restored(self, value: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("it repeats itself")
+        if isinstance(value, dict):
+            if _ARRAY in value:
+                return _array(value)
+            return {key: self.restored(one) for key, one in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.restored(one) for one in value)
+        if isinstance(value, torch.Tensor) and value.nbytes > value.untyped_storage().nbytes():
+            raise ValueError("a tensor repeats itself")
+        return value
+
+
+def _array(value: dict[str, Any]) -> np.ndarray[Any, Any]:
+    data, dtype, shape = value[_ARRAY], np.dtype(value["dtype"]), value["shape"]
+    if dtype.hasobject or data.dtype != torch.uint8 or math.prod(shape) * dtype.itemsize != data.numel():
+        raise ValueError("an array of another size")
+    if data.nbytes > data.untyped_storage().nbytes():
+        raise ValueError("an array repeats itself")
+    return np.frombuffer(data.numpy().tobytes(), dtype).reshape(shape).copy()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from llarp_cli.files import replacing
 
 PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("success", ("success_average",)),
@@ -42,6 +43,5 @@ def draw_curves(metrics: Sequence[dict[str, Any]], path: Path) -> None:
         axes.set_title(title)
         axes.set_xlabel("environment steps")
         axes.grid(alpha=0.25)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=110)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -16,10 +17,12 @@ from accelerate.utils import gather_object
 
 from llarp_cli.config import Recipe
 from llarp_cli.errors import LlarpError
+from llarp_cli.files import remove
 from llarp_cli.learning.checkpoint import (
     load_counters,
     load_tensors,
     random_states,
+    reading,
     restore_random_states,
     save_tensors,
 )
@@ -121,17 +124,20 @@ class Trainer:
             UsageProblem: the checkpoint is damaged.
         """
         folder = checkpoint / "trainer"
-        counters = load_counters(folder / "counters.json")
-        own = load_tensors(folder / f"process-{self.accelerator.process_index}.pt")
-        self.learner.optimizer.load_state_dict(load_tensors(folder / "optimizer.pt"))
-        self.steps = self.saved_at = counters["steps"]
-        self.updates = counters["updates"]
-        self.best = counters["best"]
-        self.seconds = counters["seconds"]
-        self.success.updates.extend(counters["success"])
-        self.learner.random.bit_generator.state = counters["minibatch_order"]
-        self.collector.load_state_dict(own["collector"])
-        restore_random_states(own["random"])
+        with reading(folder / "counters.json") as path:
+            counters = load_counters(path)
+            self.steps = self.saved_at = int(counters["steps"])
+            self.updates = int(counters["updates"])
+            self.best = {name: counters["best"][name] for name in self.best}
+            self.seconds = {part: float(counters["seconds"][part]) for part in self.seconds}
+            self.success.updates.extend([int(n), int(k)] for n, k in counters["success"])
+            self.learner.random.bit_generator.state = counters["minibatch_order"]
+        with reading(folder / "optimizer.pt") as path:
+            self.learner.optimizer.load_state_dict(load_tensors(path))
+        with reading(folder / f"process-{self.accelerator.process_index}.pt") as path:
+            own = load_tensors(path)
+            self.collector.load_state_dict(own["collector"])
+            restore_random_states(own["random"])
         if self.accelerator.is_main_process:
             self.run.cut_metrics(self.steps)
 
@@ -145,16 +151,17 @@ class Trainer:
             whether the run is complete.
 
         Raises:
-            LlarpError: a loss or gradient is no longer a number.
+            LlarpError: a loss or gradient is no longer a number, or the run directory cannot be written any more.
         """
         due = self._next_checkpoint()
         try:
             with StopSignals() as signals:
                 while self.steps < self.recipe.steps:
                     line = self._update()
-                    if self.accelerator.is_main_process:
-                        self.run.append_metrics(line)
-                    progress.update(self.steps, line["stage"], line["success_average"])
+                    with self._writing():
+                        if self.accelerator.is_main_process:
+                            self.run.append_metrics(line)
+                        progress.update(self.steps, line["stage"], line["success_average"])
                     stopping = self._any(signals.requested)
                     if stopping or self.steps >= due or self.steps >= self.recipe.steps:
                         self._save()
@@ -252,10 +259,8 @@ class Trainer:
                     recompute=self.below_float32,
                 )
         except NotFinite as error:
-            good = self.run.checkpoint(self.saved_at) if self.saved_at is not None else None
             raise LlarpError(
-                f"training failed after {self.steps:,} steps ({stage}): {error.message}; "
-                + (f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"),
+                f"training failed after {self.steps:,} steps ({stage}): {error.message}; {self._last_good()}",
                 "try a smaller learning rate, e.g. "
                 + ("imitation.lr=" if stage == "imitation" else "ppo.lr=")
                 + f"{lr / 3:.1g}",
@@ -313,10 +318,41 @@ class Trainer:
         every = self.recipe.checkpoint.every
         return (self.steps // every + 1) * every
 
+    def _last_good(self) -> str:
+        good = self.run.last()
+        return f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """While something is written to the run directory.
+
+        Raises:
+            LlarpError: it cannot be.
+        """
+        try:
+            yield
+        except OSError as error:
+            what = error.filename or self.run.path
+            raise LlarpError(
+                f"training stopped after {self.steps:,} steps, because '{what}' cannot be written: {error.strerror}; "
+                + self._last_good(),
+                f"when that is mended, go on with: llarp train --resume {self.run.path}",
+            ) from error
+
     def _save(self) -> None:
-        """Write a checkpoint; every process adds its own part, the first puts it in place."""
+        """Write a checkpoint, complete or not at all."""
         if self.saved_at == self.steps:
             return
+        with self._writing():
+            try:
+                self._write_checkpoint()
+            finally:
+                if self.accelerator.is_main_process:
+                    with suppress(OSError):
+                        remove(self.run.staging(self.steps))
+
+    def _write_checkpoint(self) -> None:
+        """Every process adds its own part, the first puts it in place."""
         staging = self.run.staging(self.steps)
         main = self.accelerator.is_main_process
         if main:

@@ -13,6 +13,7 @@ from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.llarp import LLaRPPolicy
 from llarp_cli.policy.lstm import LSTMPolicy
 from llarp_cli.policy.parts import CONTEXT_STEPS
+from llarp_cli.policy.promises import check_backbone, check_encoder
 from llarp_cli.policy.transformer import TransformerPolicy
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.vision.contract import VisionEncoder
@@ -42,6 +43,8 @@ def build_policy(recipe: Recipe, device: Any, *, world: World | None = None) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2 * recipe.seed + 1)
         backbone: Backbone = registry.build("backbone", recipe.backbone.name, recipe.backbone, device)
+    if recipe.reads_with_backbone:
+        check_backbone(recipe.backbone.name, backbone)
     _check_updates(recipe, backbone)
     _check_context(recipe, backbone)
     with torch.random.fork_rng(devices=[]):
@@ -75,6 +78,7 @@ def _load_encoder(recipe: Recipe, device: torch.device, world: World | None) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2 * recipe.seed)
         encoder: VisionEncoder = registry.build("vision encoder", options.name, options, device)
+    check_encoder(options.name, encoder)
     for key in ("image_size", "tokens"):
         given, wanted = getattr(options, key), getattr(encoder, key)
         if given != wanted:

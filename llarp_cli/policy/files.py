@@ -12,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -22,15 +24,19 @@ from torch import Tensor
 
 from llarp_cli import __version__
 from llarp_cli.config import Recipe
-from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.errors import UsageProblem
+from llarp_cli.files import write_bytes, write_text
 from llarp_cli.policy.build import LearnedPolicy, build_policy
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.skills import SKILLS
-from llarp_cli.recipes import load_recipe, to_yaml
+from llarp_cli.recipes import read_recipe, to_yaml
 
 FORMAT = 1
 ADAPTER, CONFIG, RECIPE = "adapter.safetensors", "config.json", "recipe.yaml"
 POLICY_FILES = (ADAPTER, CONFIG, RECIPE)
+
+MAX_ADAPTER, MAX_TEXT = 8 << 30, 1 << 20
+"""Bytes; a larger file is refused unread."""
 
 
 class Record(BaseModel):
@@ -100,7 +106,7 @@ def save_policy(policy: LearnedPolicy, recipe: Recipe, directory: Path) -> None:
         directory: made if missing.
 
     Raises:
-        LlarpError: the directory cannot be written.
+        OSError: the directory cannot be written.
     """
     backbone, encoder = policy.frozen.backbone, policy.frozen.encoder
     adapter = save({name: tensor.detach().cpu().contiguous() for name, tensor in policy.state_dict().items()})
@@ -131,13 +137,10 @@ def save_policy(policy: LearnedPolicy, recipe: Recipe, directory: Path) -> None:
         adapter_sha256=hashlib.sha256(adapter).hexdigest(),
         skills=[str(skill) for skill in SKILLS],
     )
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        _write(directory / ADAPTER, adapter)
-        _write(directory / CONFIG, (config.model_dump_json(indent=2) + "\n").encode())
-        _write(directory / RECIPE, to_yaml(recipe).encode())
-    except OSError as error:
-        raise LlarpError(f"cannot write the policy to '{directory}': {error.strerror}") from error
+    directory.mkdir(parents=True, exist_ok=True)
+    write_bytes(directory / ADAPTER, adapter)
+    write_text(directory / CONFIG, config.model_dump_json(indent=2) + "\n")
+    write_text(directory / RECIPE, to_yaml(recipe))
 
 
 def read_policy(directory: Path) -> tuple[PolicyConfig, Recipe, dict[str, Tensor]]:
@@ -147,27 +150,92 @@ def read_policy(directory: Path) -> tuple[PolicyConfig, Recipe, dict[str, Tensor
         The configuration, the recipe and the trained parameters.
 
     Raises:
-        UsageProblem: a file is missing, damaged, foreign or of another version.
+        UsageProblem: a file is missing, damaged, too large, foreign or of another version.
     """
+    return check_policy(directory, read_files(directory))
+
+
+def read_files(directory: Path) -> dict[str, bytes]:
+    """The three files of a policy, unless they are larger than such files can be.
+
+    Raises:
+        UsageProblem: one is missing, cannot be read or is too large.
+    """
+    files = {}
     for name in POLICY_FILES:
-        if not (directory / name).is_file():
-            raise UsageProblem(
-                f"'{directory}' is no policy: it holds no {name}",
-                f"a checkpoint and an export each hold {', '.join(POLICY_FILES)}",
-            )
-    config = _read_config(directory / CONFIG)
-    adapter = (directory / ADAPTER).read_bytes()
-    if hashlib.sha256(adapter).hexdigest() != config.adapter_sha256:
+        path = directory / name
+        limit = min(MAX_ADAPTER, psutil.virtual_memory().available) if name == ADAPTER else MAX_TEXT
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > limit or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise UsageProblem(f"'{path}' is no policy's: it has {size:,} bytes", "use another checkpoint")
+                files[name] = file.read()
+        except FileNotFoundError:
+            raise _missing(directory, name) from None
+        except OSError as error:
+            raise UsageProblem(f"cannot read '{path}': {error.strerror}", "use another checkpoint") from error
+    return files
+
+
+def check_policy(directory: Path, files: dict[str, bytes]) -> tuple[PolicyConfig, Recipe, dict[str, Tensor]]:
+    """What the files hold.
+
+    Args:
+        directory: where they are from, for messages.
+        files: from `read_files`.
+
+    Raises:
+        UsageProblem: one is damaged, foreign or of another version.
+    """
+    config = _read_config(directory / CONFIG, files[CONFIG])
+    if hashlib.sha256(files[ADAPTER]).hexdigest() != config.adapter_sha256:
         raise UsageProblem(
             f"'{directory / ADAPTER}' is damaged or another policy's: its hash is not the one in {CONFIG}",
             "copy the whole directory again, or use another checkpoint",
         )
     try:
-        parameters = load(adapter)
-    except SafetensorError as error:
+        parameters = load(files[ADAPTER])
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise UsageProblem(f"'{directory / ADAPTER}' is not a safetensors file", "use another checkpoint") from error
-    recipe, _ = load_recipe(str(directory / RECIPE))
+    recipe = read_recipe(files[RECIPE], str(directory / RECIPE))
+    _check_sizes(directory, recipe, parameters)
     return config, recipe, parameters
+
+
+def _missing(directory: Path, name: str) -> UsageProblem:
+    run = directory.parent.parent
+    if directory.parent.name == "checkpoints" and (run / "run.json").is_file() and not (directory / ADAPTER).exists():
+        return UsageProblem(
+            f"checkpoint '{directory}' is gone: its run keeps the newest ones and the best",
+            f"name the run, which has newer ones: {run}",
+        )
+    return UsageProblem(
+        f"'{directory}' is no policy: it holds no {name}",
+        f"a checkpoint and an export each hold {', '.join(POLICY_FILES)}",
+    )
+
+
+def _check_sizes(directory: Path, recipe: Recipe, parameters: dict[str, Tensor]) -> None:
+    """A recipe from somebody else asks for no larger layers than come with it; before any of them is made.
+
+    Raises:
+        UsageProblem: it does.
+    """
+    widest = max((size for tensor in parameters.values() for size in tensor.shape), default=0)
+    asked = {"adapter.hidden": recipe.adapter.hidden, "adapter.decoder_hidden": recipe.adapter.decoder_hidden}
+    if recipe.policy == "transformer":
+        asked |= {"transformer.width": recipe.transformer.width or 0}
+    for key, size in asked.items():
+        if size > widest:
+            raise UsageProblem(
+                f"'{directory / ADAPTER}' does not fit its recipe: it holds nothing of {key} = {size}", _FIT_HINT
+            )
+    if (recipe.transformer.layers or 0) > len(parameters):
+        raise UsageProblem(
+            f"'{directory / ADAPTER}' does not fit its recipe: it holds no {recipe.transformer.layers} layers",
+            _FIT_HINT,
+        )
 
 
 def open_policy(directory: Path, device: Any = "cpu", weights: str | None = None) -> tuple[LearnedPolicy, Recipe]:
@@ -235,18 +303,19 @@ def _as_trained(recipe: Recipe, config: PolicyConfig, weights: str | None) -> Re
     )
 
 
-def _read_config(path: Path) -> PolicyConfig:
+def _read_config(path: Path, data: bytes) -> PolicyConfig:
     try:
-        raw = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        raw = json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
         raise UsageProblem(f"'{path}' is damaged: it is not JSON", "use another checkpoint") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("format"), int) or "adapter_sha256" not in raw:
         raise UsageProblem(f"'{path}' is not a llarp policy's", "give a directory that llarp wrote")
     if raw["format"] != FORMAT:
+        version = " ".join(str(raw.get("llarp")).split())[:40]
         raise UsageProblem(
-            f"'{path}' has format {raw['format']}, written by llarp {raw.get('llarp')}; this is llarp {__version__} "
+            f"'{path}' has format {raw['format'] % 10**9}, written by llarp {version}; this is llarp {__version__} "
             f"and reads format {FORMAT}",
-            "pip install -U llarp" if raw["format"] > FORMAT else f"pip install llarp=={raw.get('llarp')}",
+            "pip install -U llarp" if raw["format"] > FORMAT else f"pip install llarp=={version}",
         )
     try:
         config = PolicyConfig.model_validate(raw)
@@ -279,10 +348,3 @@ _FIT_HINT = f"put back the {RECIPE} it was saved with"
 
 def _form(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)

@@ -9,7 +9,6 @@ import gzip
 import json
 import math
 import os
-import tempfile
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.files import replacing
 from llarp_cli.rearrangement.episodes import Arrangement, Episode, PlacedObject
 from llarp_cli.rearrangement.goals import parse
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, OPEN_JOINT, RECEPTACLES
@@ -118,13 +118,7 @@ def write_episodes(path: str | os.PathLike[str], episodes: Iterable[Episode]) ->
         raise UsageProblem(f"'{path}' is a directory", "name a file in it")
     count = 0
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UsageProblem(
-            f"cannot write '{path}': {error.strerror}", "name a file in a directory that exists"
-        ) from None
-    try:
-        with os.fdopen(handle, "wb") as raw:
+        with replacing(path) as temporary, temporary.open("wb") as raw:
             # No name and no time in the header: the same episodes give the same bytes.
             packed = path.name.endswith(".gz")
             out: Any = gzip.GzipFile("", "wb", 9, raw, mtime=0) if packed else raw
@@ -133,12 +127,12 @@ def write_episodes(path: str | os.PathLike[str], episodes: Iterable[Episode]) ->
                 count += 1
             if packed:
                 out.close()
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
     except OSError as error:
+        if not path.parent.is_dir():
+            raise UsageProblem(
+                f"cannot write '{path}': {error.strerror}", "name a file in a directory that exists"
+            ) from None
         raise LlarpError(f"cannot write '{path}': {error.strerror}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
     return count
 
 
@@ -168,12 +162,6 @@ def line(episode: Episode) -> str:
         "goal": episode.goal,
     }
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from llarp_cli.files import replacing
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, HELD_OUT_CATEGORIES, TRAIN_CATEGORIES
 
 ORDER = (*TRAIN_CATEGORIES, *HELD_OUT_CATEGORIES)
@@ -94,12 +94,8 @@ def plot_confusion(report: dict[str, Any], path: Path) -> None:
     figure.suptitle(
         f"{told(report).splitlines()[0].partition(':')[0]}: {right:.1%} of objects named right", fontsize=11
     )
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _mistaken(report: dict[str, Any], name: str) -> str:
