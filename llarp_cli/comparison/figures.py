@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from llarp_cli.comparison.compare import Comparison
+from llarp_cli.files import replacing
 from llarp_cli.rearrangement.splits import GROUPS
 
 # Colours of Okabe and Ito, told apart by everybody; a method keeps its colour in every picture.
@@ -191,6 +191,5 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=120)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
