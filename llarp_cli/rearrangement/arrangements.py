@@ -72,15 +72,20 @@ class _Top:
             u, v = draws.below(2 * free_x + 1) - free_x, draws.below(2 * free_z + 1) - free_z
             x = _moved(self.x, self.cos * u - self.sin * v)
             z = _moved(self.z, self.sin * u + self.cos * v)
-            one = _Standing(asset, radius, tall, x, z, needed)
-            if self._apart(one) and self._in_view(one):
-                self.standing.append(one)
-                return True
+            if self._apart(x, z, radius + GAP):
+                one = _Standing(asset, radius, tall, x, z, needed)
+                if self._in_view(one):
+                    self.standing.append(one)
+                    return True
         return False
 
-    def _apart(self, one: _Standing) -> bool:
-        reach, x, z = one.radius + GAP, one.x, one.z
-        return all((x - other.x) ** 2 + (z - other.z) ** 2 >= (reach + other.radius) ** 2 for other in self.standing)
+    def _apart(self, x: int, z: int, reach: int) -> bool:
+        # Asked of a few hundred spots per episode: a plain loop takes half the time of all().
+        for _, radius, _, other_x, other_z, _ in self.standing:
+            between = reach + radius
+            if (x - other_x) * (x - other_x) + (z - other_z) * (z - other_z) < between * between:
+                return False
+        return True
 
     def _in_view(self, one: _Standing) -> bool:
         """Whether it neither hides what the task needs, nor is needed and hidden."""
