@@ -27,7 +27,8 @@ def study(file: str | None, only: tuple[str, ...], directory: Path | None, dry_r
 
     \b
     methods:                    the first is the one that the others are baselines of
-      NAME: recipe or policy (planner, searcher, random), overrides, steps, seeds, num_processes
+      NAME: recipe, overrides, steps, seeds, num_processes
+      NAME: policy (planner, searcher, random, zero-shot), backbone, weights
     overrides: recipe keys, for every method
     evaluation: splits, seeds, deterministic, all_families, limit
     comparison: baseline_factor, threshold, target, checkpoints

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,10 +17,11 @@ from llarp_cli import registry
 from llarp_cli.comparison.compare import compare
 from llarp_cli.comparison.matching import Match
 from llarp_cli.comparison.methods import Method, Run, find_methods
-from llarp_cli.comparison.outcomes import At, Wanted, identity_of
+from llarp_cli.comparison.outcomes import At, Identity, Wanted, identity_of
 from llarp_cli.errors import LlarpError
 from llarp_cli.evaluation.evaluate import choose, default_families
 from llarp_cli.evaluation.records import Record, episodes_sha256
+from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.splits import split_episodes
 from llarp_cli.runs import RunDirectory
 
@@ -106,17 +108,23 @@ def lacking(
         families: that its recipe trains; empty for all.
         seed: of evaluation.
     """
-    world = registry.load("environment", environment)
     wanted = () if trials.all_families else default_families(families)
     mine = [r for r in records if r.steps == steps and r.seed == seed and trials.wanted.admits(r)]
     found = []
     for split in trials.splits:
-        given = split_episodes(world, split)
-        identity = world.name, world.version, episodes_sha256(given)
+        identity, given = _given(environment, split)
         tried = {o.id for r in mine if r.split == split and identity_of(r) == identity for o in r.outcomes}
         if any(episode.id not in tried for episode in choose(given, wanted, trials.limit)[0]):
             found.append(split)
     return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _given(environment: str, split: str) -> tuple[Identity, tuple[Episode, ...]]:
+    """A split's episodes, and what they are; read once."""
+    world = registry.load("environment", environment)
+    episodes = tuple(split_episodes(world, split))
+    return (world.name, world.version, episodes_sha256(episodes)), episodes
 
 
 def _gaps(run: Run, steps: int, trials: Trials) -> Iterator[Gap]:

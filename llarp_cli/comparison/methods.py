@@ -111,7 +111,7 @@ def _open(name: str) -> Run:
     path = Path(name)
     if path.is_file() and path.suffix == ".json":
         return _from_json(name, path)
-    if name in ("planner", "searcher", "random"):
+    if name in ("planner", "searcher", "random", "zero-shot"):
         raise UsageProblem(
             f"'{name}' keeps no evaluations", f"llarp eval {name} --json {name}.json; then compare {name}.json"
         )

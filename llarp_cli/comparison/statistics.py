@@ -18,6 +18,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,7 @@ def _redrawn(successes: Successes, name: str) -> NDArray[np.float64]:
     return np.mean(means, axis=0)
 
 
+@lru_cache(maxsize=64)
 def _shares(key: str, count: int) -> NDArray[np.float64]:
     """How large a part of each draw each of `count` things is, [DRAWS, count]; a key always draws the same."""
     random = np.random.default_rng([zlib.crc32(key.encode()), count])

@@ -3,7 +3,7 @@
 <directory>/
   recipes/<method>-seed<n>.yaml    resolved
   runs/<method>-seed<n>/      run directories, with their evaluations
-  evaluations/<policy>-....json   of what is not learned
+  evaluations/<policy>-seed<n>.json   of what is not learned
   report.md, report.json, success.png, training.png
 """
 
@@ -105,24 +105,28 @@ def _evaluate_last(planned: Planned, trials: Trials, say: Say) -> None:
 
 def _evaluate_bound(study: Study, method: str, trials: Trials, say: Say) -> list[Path]:
     """Evaluate what is not learned, under each seed, in the families of those that are; the files of results."""
-    policy = study.options.methods[method].policy
-    if policy is None:
+    options = study.options.methods[method]
+    if options.policy is None:
         return []
+    policy = [options.policy]
+    for flag, value in (("--backbone", options.backbone), ("--weights", options.weights)):
+        policy += [] if value is None else [flag, value]
     trained = [recipe.tasks.families for recipe in study.recipes.values()]
     families = tuple(dict.fromkeys(family for some in trained for family in some)) if all(trained) else ()
     files = []
     for seed in trials.seeds:
-        how = "-deterministic" if trials.deterministic else ""
-        path = study.directory / "evaluations" / f"{method}-seed{seed}{how}.json"
+        what = "-".join(part.strip("-") for part in policy) + ("-deterministic" if trials.deterministic else "")
+        plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in what)
+        path = study.directory / "evaluations" / f"{plain}-seed{seed}.json"
         known = records_in(json.loads(path.read_text("utf-8"))) if path.is_file() else None
         if lacking(known or (), None, "home", families, trials, seed):
-            say(f"evaluating {policy}, seed {seed}")
+            say(f"evaluating {method}, seed {seed}")
             splits = [part for split in trials.splits for part in ("--split", split)]
             if not trials.all_families:
                 splits += [part for family in default_families(families) for part in ("--family", family)]
-            code = run_llarp("eval", policy, *splits, "--seed", str(seed), *trials.arguments(), "--json", str(path))
+            code = run_llarp("eval", *policy, *splits, "--seed", str(seed), *trials.arguments(), "--json", str(path))
             if code:
-                raise LlarpError(f"evaluating {policy} failed", "what it said is above")
+                raise LlarpError(f"evaluating {method} failed", "what it said is above")
         files.append(path)
     return files
 

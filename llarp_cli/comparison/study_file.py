@@ -41,6 +41,7 @@ class MethodOptions(Section):
     Attributes:
         recipe: a shipped recipe's name, or a file, found from where the study file lies.
         policy: what is not learned, in place of a recipe.
+        backbone, weights: of the policy zero-shot.
         overrides: recipe key → value.
         steps: environment steps, imitation's included; left out, the recipe's for the first method and for any
             other the first one's by `comparison.baseline_factor`, imitation's too.
@@ -49,7 +50,9 @@ class MethodOptions(Section):
     """
 
     recipe: str | None = None
-    policy: Literal["planner", "searcher", "random"] | None = None
+    policy: Literal["planner", "searcher", "random", "zero-shot"] | None = None
+    backbone: str | None = None
+    weights: str | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
     steps: Positive | None = None
     seeds: Annotated[tuple[Count, ...], Field(min_length=1)] = (0,)
@@ -61,6 +64,8 @@ class MethodOptions(Section):
             raise ValueError("a method has either a recipe or a policy that is not learned")
         if self.policy and (self.overrides or self.steps):
             raise ValueError(f"nothing of {self.policy} is trained: it takes no overrides and no steps")
+        if (self.policy == "zero-shot") != (self.backbone is not None) or (self.weights and not self.backbone):
+            raise ValueError("backbone and weights are of policy zero-shot, which needs a backbone")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("a seed is given twice")
         return self
