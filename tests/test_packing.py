@@ -3,6 +3,11 @@
 import pytest
 import torch
 from backbone_models import ALL, DECODERS, TEXTS, WINDOW, backbone, observations, plain_forward, relative, stock
+from torch import nn
+from torch.nn import functional
+
+from llarp_cli.backbones import products
+from llarp_cli.backbones.attention import Layout, Pass
 
 EXACT = 1e-5
 LENGTHS = [20, 3, 31, 12]
@@ -96,3 +101,32 @@ def test_an_instruction_reads_alike_to_the_last_bit_whatever_is_read_with_it(mod
     alone = backbone(model_type)
     for text, prefix in list(zip(texts, together, strict=True))[::7]:
         assert torch.equal(alone.encode([text])[0].keys_values, prefix.keys_values)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "bert"])
+@pytest.mark.parametrize("steps", [3, products.ROWS_AT_MOST + 1])
+def test_turned_weights_give_the_same_products_and_leave_the_stock_model_alone(model_type, steps):
+    model = backbone(model_type)
+    linears = [module for module in model.model.modules() if isinstance(module, nn.Linear)]
+    assert linears
+    for linear in linears:
+        rows = torch.randn(1, steps, linear.in_features, generator=torch.Generator().manual_seed(0))
+        weight = torch.randn(1, steps, linear.out_features, generator=torch.Generator().manual_seed(1))
+        expected = functional.linear(rows, linear.weight, linear.bias)
+        ours, stock = rows.clone().requires_grad_(), rows.clone().requires_grad_()
+        with Pass([Layout([0], [steps])]):
+            product = linear(ours)
+            with torch.no_grad():
+                assert relative(linear(rows), expected) < EXACT
+        assert relative(product, expected) < EXACT
+        assert torch.equal(linear(stock), expected)
+        (product * weight).sum().backward()
+        (functional.linear(stock, linear.weight, linear.bias) * weight).sum().backward()
+        assert relative(ours.grad, stock.grad) < EXACT
+    assert model.weights_hash() == model.identity.hash
+
+
+def test_large_models_keep_their_weights_once(monkeypatch):
+    monkeypatch.setattr(products, "BYTES_AT_MOST", 1000)
+    model = backbone("llama")
+    assert all("forward" not in vars(module) for module in model.model.modules() if isinstance(module, nn.Linear))

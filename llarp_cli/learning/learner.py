@@ -16,6 +16,7 @@ from llarp_cli.learning.microbatches import MicroBatches, out_of_memory
 from llarp_cli.learning.minibatches import even_groups
 from llarp_cli.learning.ppo import Loss
 from llarp_cli.learning.rollouts import Rollout
+from llarp_cli.learning.side_by_side import SideBySide
 from llarp_cli.policy.contract import Policy
 
 LossOf = Callable[[Tensor, Tensor, Tensor], Loss]
@@ -54,6 +55,7 @@ class Learner:
         self.optimizer = accelerator.prepare(optimizer)
         self.random = np.random.Generator(np.random.PCG64(seed))
         self.micro_batches = MicroBatches(accelerator.device)
+        self._side_by_side = SideBySide(policy, accelerator.device)
         if accelerator.num_processes > 1:
             for parameter in policy.parameters():
                 parameter.data.copy_(broadcast(parameter.data))
@@ -160,14 +162,19 @@ class Learner:
         self, rollout: Rollout, parts: list[list[int]], loss_of: LossOf, count: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         total, sums = torch.zeros_like(count), {}
-        for part in parts:
+
+        def loss_of_part(part: list[int]) -> tuple[Tensor, Loss]:
             fragments, steps = rollout.fragments(part)
             logits, values = self.policy.evaluate(fragments)
             loss = loss_of(logits[fragments.learned], values[fragments.learned], steps)
-            self.accelerator.backward(loss.total / count)
-            total = total + loss.total.detach()
-            for name, value in loss.sums.items():
-                sums[name] = sums.get(name, 0.0) + value
+            return loss.total / count, loss
+
+        for part in parts:
+            shares = self._side_by_side.parts(part, [len(rollout.trajectories[i].steps) for i in part])
+            for loss in self._side_by_side.gradients(shares, loss_of_part, self.accelerator.backward):
+                total = total + loss.total.detach()
+                for name, value in loss.sums.items():
+                    sums[name] = sums.get(name, 0.0) + value
         return total, sums
 
     def _exchange(self, *, failed: bool) -> bool:

@@ -19,12 +19,17 @@ def even_groups(learned: Sequence[int], groups: int, random: np.random.Generator
     Returns:
         indices into `learned`, no group empty.
     """
-    shuffled = random.permutation(len(learned))
-    dealt: list[list[int]] = [[] for _ in range(groups)]
-    sizes = [0] * groups
-    for index in sorted(shuffled.tolist(), key=lambda i: -learned[i]):
-        least = sizes.index(min(sizes))
-        dealt[least].append(index)
-        sizes[least] += learned[index]
-    random.shuffle(dealt)
-    return dealt
+    shared = dealt(random.permutation(len(learned)).tolist(), learned, groups)
+    random.shuffle(shared)
+    return shared
+
+
+def dealt(order: Sequence[int], sizes: Sequence[int], groups: int) -> list[list[int]]:
+    """Share indices into `sizes` out so that groups are about as large, the largest first, equals in order."""
+    shared: list[list[int]] = [[] for _ in range(groups)]
+    totals = [0] * groups
+    for index in sorted(order, key=lambda i: -sizes[i]):
+        least = totals.index(min(totals))
+        shared[least].append(index)
+        totals[least] += sizes[index]
+    return shared
