@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20, help="planner episodes (default: 20)")
     parser.add_argument("--num-envs", type=int, default=2, help="simulators at a time (default: 2)")
     parser.add_argument("--homes", type=int, default=3, help="scenes they take place in (default: 3)")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"pictures of each size (default: {FRAMES})")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"steps of each home (default: {STEPS})")
     parser.add_argument("--out", type=Path, default=Path("habitat-bench"), help="folder for results and film")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -51,8 +53,8 @@ def main() -> None:
         print(f"{place}: {given.episodes} episodes made in {time.perf_counter() - began:.1f} s")
 
     for place, world in worlds.items():
-        frames = {size: round(_frames(world, episodes[place][0], size), 1) for size in SIZES}
-        steps = round(_steps(world, episodes[place], given.num_envs), 1)
+        frames = {size: round(_frames(world, episodes[place][0], size, given.frames), 1) for size in SIZES}
+        steps = round(_steps(world, episodes[place], given.num_envs, given.steps), 1)
         results[place] = {"frames_per_second": frames, "steps_per_second": steps}
         shown = ", ".join(f"{value:g} at {size} px" for size, value in frames.items())
         print(f"{place}: frames/s {shown}; {steps:g} steps/s with {given.num_envs} homes, random skills at 128 px")
@@ -89,34 +91,34 @@ def main() -> None:
     print(f"{film}, {given.out / 'results.json'}")
 
 
-def _frames(world, episode, size: int) -> float:
+def _frames(world, episode, size: int, count: int) -> float:
     """Colour pictures per second of one home, from all its standing poses in turn."""
     simulator = world.simulator(1, 64)
     simulator.reset(0, episode.arrangement)
     simulator.render(size)
     one = np.array([0])
     began = time.perf_counter()
-    for frame in range(FRAMES):
+    for frame in range(count):
         simulator.go_to(one, np.array([frame % 16]))
         simulator.render(size)
     seconds = time.perf_counter() - began
     simulator.close()
-    return FRAMES / seconds
+    return count / seconds
 
 
-def _steps(world, episodes, num_envs: int) -> float:
+def _steps(world, episodes, num_envs: int, count: int) -> float:
     """Environment steps per second, all homes together: skills, rewards, pictures, counts of what is seen."""
     homes = min(num_envs, len(episodes))
-    environment = RearrangementVectorEnv(world, EpisodeList(episodes * STEPS), homes)
+    environment = RearrangementVectorEnv(world, EpisodeList(episodes * count), homes)
     environment.reset()
     random = np.random.default_rng(0)
     environment.step(random.integers(0, 70, homes))
     began = time.perf_counter()
-    for _ in range(STEPS):
+    for _ in range(count):
         environment.step(random.integers(0, 70, homes))
     seconds = time.perf_counter() - began
     environment.close()
-    return STEPS * homes / seconds
+    return count * homes / seconds
 
 
 if __name__ == "__main__":

@@ -47,9 +47,9 @@ class Scene:
             where nothing stands before it, from the receptacle's standing pose.
         stands: int [16, 3], per navigation target the robot pose after `go_to`: x, z, heading.
         starts: int [S, 2], free positions x, z where a robot may start.
-        absent: those of `vocabulary.TARGETS` that the scene does not have. Their boxes and targets are out of reach
-            from everywhere; going to one leads to the first of `starts`. A surface without extents in `surfaces` has
-            no room for objects at the start.
+        absent: those of `vocabulary.TARGETS` that the scene does not have, or that the robot cannot come near to.
+            Boxes and targets of what is not there are out of reach from everywhere; going to one leads to the first of
+            `starts`. A surface without extents in `surfaces` has no room for objects at the start.
     """
 
     name: str

@@ -84,8 +84,10 @@ def known(name: str, facts: dict[str, Any]) -> Known:
         name: its name.
         facts: see `worker.survey.survey`.
 
+    What the robot cannot come near to counts as absent; its box is where it is.
+
     Raises:
-        LlarpError: the robot has no room, or cannot come near to something.
+        LlarpError: the robot has no room, or comes near to fewer than two surfaces.
     """
     starts = np.round(np.array(facts["starts"], float).reshape(-1, 2) * 1000).astype(np.int64)
     if len(starts) < FEWEST_STARTS:
@@ -104,16 +106,20 @@ def known(name: str, facts: dict[str, Any]) -> Known:
         number = len(JOINTS) + row
         targets[number] = box.x, box.y, box.z
         above = heights[row] - facts["floor"]
-        stands[number] = _stand(name, receptacle, facts["places"][receptacle], targets[number], box, above)
-        absent.discard(receptacle)
+        stand = _stand(receptacle, facts["places"][receptacle], targets[number], box, above)
+        if stand is not None:
+            stands[number] = stand
+            absent.discard(receptacle)
     for joint, given in facts["joints"].items():
         number = JOINTS.index(joint)
         targets[number] = given["handle"]
-        stands[number] = _stand(name, f"{joint} handle", facts["places"][f"{joint} handle"], targets[number], None)
-        absent.discard(f"{joint} handle")
+        stand = _stand(f"{joint} handle", facts["places"][f"{joint} handle"], targets[number], None)
+        if stand is not None:
+            stands[number] = stand
+            absent.discard(f"{joint} handle")
     surfaces = np.zeros((len(SURFACES), 7), np.int64)
     for i, surface in enumerate(SURFACES):
-        if surface in boxes:
+        if surface not in absent:
             stand = stands[TARGETS.index(surface)] / 1000
             surfaces[i] = _surface(boxes[surface], heights[RECEPTACLES.index(surface)] - facts["floor"], stand)
             surfaces[i, 1] = round(1000 * heights[RECEPTACLES.index(surface)])
@@ -160,18 +166,18 @@ def _whole(box: _Box) -> tuple[int, ...]:
 
 
 def _stand(
-    scene: str, target: str, places: list[list[float]], at: NDArray[np.float64], box: _Box | None, height: float = 0.0
-) -> tuple[int, int, int]:
-    """The pose before a target: x, z, heading. `height` is that of the box's surface above the floor."""
+    target: str, places: list[list[float]], at: NDArray[np.float64], box: _Box | None, height: float = 0.0
+) -> tuple[int, int, int] | None:
+    """The pose before a target: x, z, heading; None where the robot cannot come near to it.
+
+    `height` is that of the box's surface above the floor.
+    """
     found = np.array(places, float).reshape(-1, 3)
     distance = np.hypot(found[:, 0] - at[0], found[:, 1] - at[2])
     near = (distance <= _TARGET_REACH) & (distance > 1e-3)
     found, distance = found[near], distance[near]
     if not len(found):
-        raise LlarpError(
-            f"in scene '{scene}' the robot cannot come near to the {target}",
-            "clear the floor before it, or leave it out of the description",
-        )
+        return None
     heading = np.arctan2(at[2] - found[:, 1], at[0] - found[:, 0])
     if box is None:
         worth = (distance >= _FROM_DOOR).astype(float)
