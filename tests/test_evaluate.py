@@ -178,7 +178,7 @@ def test_the_plot_is_a_picture(tmp_path):
 def trained_to_move(monkeypatch, in_toy_world):
     """A policy whose recipe trains the family `move` alone; it is the planner in disguise."""
     opened = Opened(PlannerActor(), "runs/one", "minilm", "minilm", families=("move",))
-    monkeypatch.setattr(verb, "open_actor", lambda source, *, seed, deterministic: opened)
+    monkeypatch.setattr(verb, "open_actor", lambda source, **options: opened)
 
 
 def families_of(results: Results) -> set[str]:
