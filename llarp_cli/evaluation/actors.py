@@ -250,6 +250,8 @@ def open_actor(source: Path | Unlearned, *, seed: int, deterministic: bool, envi
         return Opened(actor, str(source), "zero-shot", source.backbone.name, place)
     policy, recipe = open_learned(source, environment)
     backbone = recipe.backbone.name if recipe.reads_with_backbone else None
+    if backbone and recipe.backbone.weights == "random":
+        backbone += " (random weights)"
     rank = recipe.backbone.lora.rank
     return Opened(
         PolicyActor(policy, seed, deterministic),
