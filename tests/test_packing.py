@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from llarp_cli.backbones import products
 from llarp_cli.backbones.attention import Layout, Pass
+from llarp_cli.backbones.behind import ForwardPass
 
 EXACT = 1e-5
 LENGTHS = [20, 3, 31, 12]
@@ -130,3 +131,22 @@ def test_large_models_keep_their_weights_once(monkeypatch):
     monkeypatch.setattr(products, "BYTES_AT_MOST", 1000)
     model = backbone("llama")
     assert all("forward" not in vars(module) for module in model.model.modules() if isinstance(module, nn.Linear))
+
+
+@pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen2", "bert"])
+def test_compiled_attention_equals_that_of_other_devices(model_type):
+    """Shared instructions, grouped key heads, sliding windows, episodes of one step; gradients too."""
+    model = backbone(model_type)
+    lengths, texts = [20, 1, 31, 12], [TEXTS[0], TEXTS[1], TEXTS[0], TEXTS[3]]
+    weight = torch.randn(sum(lengths), model.hidden_size, generator=torch.Generator().manual_seed(1))
+    found = []
+    for compiled in (True, False):
+        tokens = observations(model, lengths).requires_grad_()
+        packed = ForwardPass(lengths, model.encode(texts))
+        assert packed.compiled
+        packed.compiled = compiled
+        hidden = model.run(packed, tokens)
+        (hidden * weight).sum().backward()
+        found.append((hidden, tokens.grad))
+    assert relative(found[0][0], found[1][0]) < EXACT
+    assert relative(found[0][1], found[1][1]) < EXACT

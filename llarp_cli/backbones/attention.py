@@ -66,7 +66,7 @@ class Layout:
         self.slot = self.position + self.shift[self.row]
         self.full = bool((counts == self.queries).all())
         self._first, self._ends, self._causal = first + self.shift, first + self.shift + counts, causal
-        self._counts = counts
+        self.lengths = counts
         # A model may be spread over devices: each has masks and indices of its own.
         self._masks: dict[tuple[int | None, torch.device], Tensor] = {}
         self._indices: dict[tuple[str, int, torch.device], Tensor] = {}
@@ -107,8 +107,8 @@ class Layout:
         """int64 [E·heads·T]: which row of [S, heads] flattened fills each of [E, heads, T]; a sequence's last token
         fills what is left."""
         if ("padding", heads, device) not in self._indices:
-            step = np.minimum(np.arange(self.queries), self._counts[:, None] - 1)
-            token = (np.cumsum(self._counts) - self._counts)[:, None] + step
+            step = np.minimum(np.arange(self.queries), self.lengths[:, None] - 1)
+            token = (np.cumsum(self.lengths) - self.lengths)[:, None] + step
             # A sequence without tokens is filled with anything.
             index = token.clip(0)[:, None, :] * heads + np.arange(heads)[:, None]
             self._indices["padding", heads, device] = to_device(index.reshape(-1), device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from llarp_cli.backbones.attention import Attending, Layout, Pass, attention_weights, weighted
+from llarp_cli.backbones.episode_attention import EpisodeAttention, Episodes
 from llarp_cli.backbones.prefixes import InstructionPrefix
 
 PADDED_TOGETHER = 0.75
@@ -23,8 +25,11 @@ PADDED_ANYWAY = 96
 class ForwardPass(Pass):
     """Observation tokens behind their instructions, with gradient to the tokens.
 
-    Episodes of similar length are padded together. Tokens are to be given in `order`, an int64 [S] of their
-    places in the packed tokens of all episodes.
+    Where attention is computed by matrix products, episodes of similar length are padded together. Tokens are to be
+    given in `order`, an int64 [S] of their places in the packed tokens of all episodes.
+
+    Attributes:
+        compiled: attention is compiled for the processor, wherever a layer's has nothing unusual.
     """
 
     def __init__(self, lengths: Sequence[int], prefixes: Sequence[InstructionPrefix]):
@@ -33,13 +38,25 @@ class ForwardPass(Pass):
         groups = _similar(counts)
         super().__init__([Layout([prefixes[e].length for e in group], counts[group], aligned=True) for group in groups])
         self.order = np.concatenate([np.arange(ends[e] - counts[e], ends[e]) for group in groups for e in group])
-        self._stores = [
-            _store([prefixes[e] for e in group], layout) for group, layout in zip(groups, self.layouts, strict=True)
-        ]
+        self._groups = [[prefixes[e] for e in group] for group in groups]
+        kept = [prefix.keys_values for prefix in prefixes]
+        self.compiled = all(x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad for x in kept)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: Attending) -> Tensor:
+        if self.compiled and query.device.type == "cpu" and how.softcap is None and how.sinks is None:
+            prefix = self._episodes.prefixes[layer]
+            return EpisodeAttention.apply(query, key, value, prefix, self._episodes, how.scaling, how.window)
         stores = [store[layer].to(query.device) for store in self._stores]
         return _Attention.apply(query, key, value, self.layouts, how, *stores)
+
+    @cached_property
+    def _episodes(self) -> Episodes:
+        lengths = [length for layout in self.layouts for length in layout.lengths]
+        return Episodes(lengths, [prefix for group in self._groups for prefix in group])
+
+    @cached_property
+    def _stores(self) -> list[Tensor]:
+        return [_store(prefixes, layout) for prefixes, layout in zip(self._groups, self.layouts, strict=True)]
 
 
 def _store(prefixes: Sequence[InstructionPrefix], layout: Layout) -> Tensor:

@@ -10,40 +10,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-COMPILED = {"nogil": True, "fastmath": {"contract", "nsz", "arcp", "reassoc"}, "error_model": "numpy", "cache": True}
+from llarp_cli.backbones.kernels import COMPILED, combination, products, softmax
+
 _f = np.float32
-_LOG2_E = _f(1.4426950408889634)
-_LOWEST = _f(-126.0)
 _NO_WINDOW = 1 << 30
-
-
-@numba.njit(**COMPILED)
-def _weights(scores, halves, powers, count):
-    """Turn scores into their softmax; `halves` and `powers` are one scratch buffer seen as integers and floats.
-
-    exp is a power of two, made from its bits, times a polynomial of the fraction that is left: 2e-7 relative.
-    """
-    highest = scores[0]
-    for i in range(count):
-        highest = max(highest, scores[i])
-    for i in range(count):
-        exponent = max((scores[i] - highest) * _LOG2_E, _LOWEST)
-        whole = np.floor(exponent + _f(0.5))
-        rest = exponent - whole
-        power = _f(1.5403530e-4)
-        power = power * rest + _f(1.3333558e-3)
-        power = power * rest + _f(9.6181291e-3)
-        power = power * rest + _f(5.5504109e-2)
-        power = power * rest + _f(2.4022651e-1)
-        power = power * rest + _f(6.9314718e-1)
-        scores[i] = power * rest + _f(1.0)
-        halves[i] = (np.int32(whole) + np.int32(127)) << np.int32(23)
-    total = _f(0.0)
-    for i in range(count):
-        scores[i] *= powers[i]
-        total += scores[i]
-    for i in range(count):
-        scores[i] /= total
 
 
 @numba.njit(**COMPILED)
@@ -66,17 +36,9 @@ def _extend(query, key, value, keys, values, row, slot, window, scaling, out):
         for h in range(heads):
             own_keys = keys[row[s], h // (heads // key_heads)]
             own_values = values[row[s], h // (heads // key_heads)]
-            for w in range(count):
-                product = _f(0.0)
-                for d in range(size):
-                    product += query[s, h, d] * own_keys[first + w, d]
-                scores[w] = product * scaling
-            _weights(scores, halves, powers, count)
-            for d in range(size):
-                out[s, h, d] = _f(0.0)
-            for w in range(count):
-                for d in range(size):
-                    out[s, h, d] += scores[w] * own_values[first + w, d]
+            products(query[s, h], own_keys[first:], count, scaling, scores)
+            softmax(scores, halves, powers, count)
+            combination(scores, own_values[first:], count, out[s, h])
 
 
 def extend_rows(
