@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import random
 import signal
-import socket
 import sys
+import tempfile
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from types import FrameType
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
-import torch.multiprocessing as mp
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from llarp_cli import __version__, registry
 from llarp_cli.config import Recipe
 from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.files import write_text
 from llarp_cli.learning.collector import group_sizes
 from llarp_cli.learning.progress import Progress
+from llarp_cli.learning.resuming import next_episode, processes_of
 from llarp_cli.learning.signals import INTERRUPTED
 from llarp_cli.learning.trainer import Trainer
 from llarp_cli.policy.build import build_policy
@@ -41,6 +47,12 @@ from llarp_cli.runs import RunDirectory, busy, new_run_path, refuse_used
 
 RECORDED = ("torch", "transformers", "accelerate", "bitsandbytes", "peft", "numpy", "numba", "gymnasium", "safetensors")
 """Packages whose versions `run.json` records."""
+
+MAX_RESTARTS = 3
+"""How often several processes are started again, where nothing else is said."""
+
+SAVING_SECONDS = 3600
+"""A process that was asked to stop and has not after this long is killed."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,8 @@ def train(
     run_dir: Path | None = None,
     resume: Path | None = None,
     steps: int | None = None,
-    num_processes: int = 1,
+    num_processes: int | None = None,
+    max_restarts: int | None = None,
 ) -> Path:
     """Train a policy, or go on with a run.
 
@@ -81,8 +94,11 @@ def train(
         run_dir: where to write; None makes `runs/<name>-<policy>-<time>`.
         resume: the run to go on with, in place of `recipe`; it remembers everything else.
         steps: a new length for the resumed run.
-        num_processes: on this machine; each has the recipe's environments. Under torchrun or
-            `accelerate launch` the processes are there already, and this is not looked at.
+        num_processes: on this machine; each has the recipe's environments. Left out, 1, or as many as a resumed run
+            had. Under torchrun or `accelerate launch` the processes are there already, and this is not looked at.
+        max_restarts: how often the processes are started again from the last checkpoint after one of them was killed
+            or failed; left out, 3 times for several. One process is watched only if this is given. Under torchrun, its
+            own `--max-restarts` counts.
 
     Returns:
         the run directory.
@@ -95,21 +111,43 @@ def train(
     launched = "LOCAL_RANK" in os.environ
     if resume is not None:
         run = RunDirectory.open(resume)
-        num_processes = run.facts()["num_processes"]
-        _check_resumable(run, steps)
-    elif run_dir is not None:
-        refuse_used(run_dir)
+        num_processes = num_processes or run.facts()["num_processes"]
+        if not _restarts():
+            _check_resumable(run, steps, held_by_us=launched)
     elif not launched:
-        run_dir = new_run_path(name, recipe.label)
-    job = Job(recipe, resume or run_dir, name, steps, tuple(sys.argv), num_processes)
-    path, finished = _work(job) if launched or num_processes == 1 else (job.run_dir, _launch(job))
+        if run_dir is not None:
+            refuse_used(run_dir)
+        run_dir = run_dir or new_run_path(name, recipe.label)
+    elif run_dir is None and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")):
+        raise UsageProblem("a run that is to be started again needs a directory to go on in", "--run-dir DIR")
+    job = Job(recipe, resume or run_dir, name, steps, tuple(sys.argv), num_processes or 1)
+    if launched or (job.num_processes == 1 and not max_restarts):
+        path, finished = _work(job)
+    else:
+        _check_devices(job.num_processes)
+        default = MAX_RESTARTS if job.num_processes > 1 else 0
+        path, finished = job.run_dir, _launch(job, default if max_restarts is None else max_restarts)
     if not finished:
         raise SystemExit(INTERRUPTED)
     return path
 
 
-def _check_resumable(run: RunDirectory, steps: int | None) -> None:
-    living = run.holder()
+def _check_devices(num_processes: int) -> None:
+    devices = torch.cuda.device_count()
+    if 0 < devices < num_processes:
+        raise UsageProblem(
+            f"--num-processes {num_processes}, where this machine has {devices} GPU{'s' * (devices > 1)}",
+            f"one for each: --num-processes {devices}; CUDA_VISIBLE_DEVICES= trains without",
+        )
+
+
+def _check_resumable(run: RunDirectory, steps: int | None, *, held_by_us: bool) -> None:
+    """Refuse what can be seen at once.
+
+    Args:
+        held_by_us: the first of our own processes may train there already.
+    """
+    living = None if held_by_us else run.holder()
     if living is not None:
         raise busy(run.path, living)
     last = run.last()
@@ -133,17 +171,12 @@ def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
     """Likewise; `held` keeps the lock on the run directory, which the first process has."""
     # Several processes without a GPU: accelerate wants to be told, else each would run alone.
     accelerator = Accelerator(cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available())
+    path, goes_on = _agreed(job, accelerator)
     run = None
-    if job.recipe is None:
-        run = RunDirectory.open(job.run_dir)
+    if goes_on:
+        run = RunDirectory.open(path)
         if accelerator.is_main_process:
             held.enter_context(run.held())
-        began_with = run.facts()["num_processes"]
-        if began_with != accelerator.num_processes:
-            raise UsageProblem(
-                f"run '{run.path}' was begun with {began_with} processes; here are {accelerator.num_processes}",
-                f"go on with as many: llarp train --resume {run.path}",
-            )
         recipe = run.recipe()
         if job.steps is not None:
             recipe = recipe.model_copy(update={"steps": job.steps})
@@ -166,8 +199,12 @@ def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
         policy, trained_with = open_policy(checkpoint, accelerator.device)
         check_world(checkpoint, policy, world)
         _check_same_recipe(run, recipe, trained_with)
+        if processes_of(checkpoint) != accelerator.num_processes:
+            begun = next_episode(checkpoint)
+            for own in episodes:
+                own.position += begun
     if run is None:
-        run = _create_run(job, recipe, policy, world, accelerator, held)
+        run = _create_run(job, path, recipe, policy, world, accelerator, held)
     else:
         _check_same_benchmark(run, recipe, world)
     environments = [
@@ -184,10 +221,10 @@ def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
     if main:
         run.cut_metrics(trainer.steps)
         run.write_recipe(recipe)
-        run.note(status="running")
+        run.note(status="running", num_processes=accelerator.num_processes)
 
     progress = Progress(run.path / "train.log" if main else None, total=recipe.steps, done=trainer.steps)
-    progress.say("\n".join(_banner(recipe, policy, run, accelerator, trainer.steps)))
+    progress.say("\n".join(_banner(recipe, policy, run, accelerator, checkpoint)))
     status = "failed"
     try:
         finished = trainer.train(progress)
@@ -244,19 +281,27 @@ def _benchmark(recipe: Recipe, world: World) -> dict[str, Any]:
     }
 
 
+def _agreed(job: Job, accelerator: Accelerator) -> tuple[Path, bool]:
+    """The run directory, and whether a run there goes on: what the first process finds before any of them begins."""
+    path = job.run_dir or new_run_path(job.name, job.recipe.label)
+    run = RunDirectory(path)
+    started_again = (path / "run.json").is_file() and (_restarts() > 0 or _same_launch(run))
+    found = [path, job.recipe is None or started_again]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(found)
+    return found[0], found[1]
+
+
 def _create_run(
-    job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator, held: ExitStack
+    job: Job, path: Path, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator, held: ExitStack
 ) -> RunDirectory:
     """The new run's directory, made by the first process."""
-    path = [job.run_dir or new_run_path(job.name, recipe.label)]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(path)
     if accelerator.is_main_process:
-        refuse_used(path[0])
-        held.enter_context(RunDirectory(path[0]).held())
-        RunDirectory.create(path[0], recipe, _facts(job, recipe, policy, world, accelerator))
+        refuse_used(path)
+        held.enter_context(RunDirectory(path).held())
+        RunDirectory.create(path, recipe, _facts(job, recipe, policy, world, accelerator))
     accelerator.wait_for_everyone()
-    return RunDirectory(path[0])
+    return RunDirectory(path)
 
 
 def _facts(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator) -> dict[str, Any]:
@@ -275,6 +320,7 @@ def _facts(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: 
         },
         "seed": recipe.seed,
         "num_processes": accelerator.num_processes,
+        "launch": os.environ.get("TORCHELASTIC_RUN_ID"),
         "backbone": {
             **asdict(policy.frozen.backbone.identity),
             "frozen": policy.frozen.backbone.trained is None,
@@ -290,7 +336,9 @@ def _facts(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: 
     }
 
 
-def _banner(recipe: Recipe, policy: Policy, run: RunDirectory, accelerator: Accelerator, steps: int) -> list[str]:
+def _banner(
+    recipe: Recipe, policy: Policy, run: RunDirectory, accelerator: Accelerator, checkpoint: Path | None
+) -> list[str]:
     backbone, encoder = policy.frozen.backbone, policy.frozen.encoder
     trained = sum(parameter.numel() for parameter in policy.parameters())
     reader = f"{backbone.parameters:,} frozen parameters"
@@ -306,8 +354,14 @@ def _banner(recipe: Recipe, policy: Policy, run: RunDirectory, accelerator: Acce
     minibatches = min(recipe.ppo.minibatches, recipe.num_envs)
     minibatch = recipe.num_envs * recipe.ppo.rollout_steps // minibatches
     dtype = str(backbone.dtype).removeprefix("torch.")
+    resumed = ""
+    if checkpoint is not None:
+        before, now = processes_of(checkpoint), accelerator.num_processes
+        resumed = f", resumed at {int(checkpoint.name):,} steps"
+        resumed += f" with {now} processes in place of {before}: new episodes begin" if now != before else ""
+        resumed += f"; restart {_restarts()} of {os.environ['TORCHELASTIC_MAX_RESTARTS']}" if _restarts() else ""
     lines = [
-        f"run        {run.path}" + (f", resumed at {steps:,} steps" if steps else ""),
+        f"run        {run.path}{resumed}",
         f"policy     {recipe.policy}: {trained:,} trained parameters",
         f"backbone   {backbone.identity.name} ({backbone.identity.weights}): {reader}; {dtype}, {why}",
         f"vision     {encoder.name}, {encoder.image_size} x {encoder.image_size} pixels,"
@@ -336,64 +390,81 @@ def _farewell(run: RunDirectory, trainer: Trainer, finished: bool) -> list[str]:
     ]
 
 
-def _launch(job: Job) -> bool:
-    """Run the job in several processes of this machine; whether the run is complete.
-
-    Not through torch's elastic launcher: on the first signal that ends its processes after 30
-    seconds, where an update in progress and its checkpoint may need longer.
-    """
-    reports = mp.get_context("spawn").SimpleQueue()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = mp.start_processes(
-        _process, (job, port, reports), nprocs=job.num_processes, join=False, start_method="spawn"
-    )
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        for process in context.processes:
-            if process.is_alive():
-                os.kill(process.pid, signal.SIGTERM)
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        while not context.join():
+def _launch(job: Job, max_restarts: int) -> bool:
+    """Run the job in processes of this machine through torch's elastic launcher; whether the run is complete."""
+    # How long processes that were asked to stop may take for their update and its checkpoint; else 30 seconds.
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SAVING_SECONDS))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with tempfile.TemporaryDirectory(prefix="llarp-") as folder:
+        report = Path(folder) / "report.json"
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=job.num_processes,
+            run_id=uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="127.0.0.1:0",  # any free port
+            local_addr="127.0.0.1",
+            max_restarts=max_restarts,
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+        )
+        for part in ("multiprocessing", "agent.server"):
+            logger = logging.getLogger(f"torch.distributed.elastic.{part}.api")
+            logger.addFilter(partial(_told_briefly, report))
+        try:
+            elastic_launch(config, _process)(job, report)
+        except SignalException:
             pass
-    except (mp.ProcessExitedException, mp.ProcessRaisedException) as error:
-        if reports.empty():
-            code = getattr(error, "exit_code", None)
-            if code == INTERRUPTED:
-                return False
-            raise LlarpError(f"a process of the run failed: {str(error).strip().splitlines()[-1]}") from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    report = json.loads(reports.get())
-    if "error" in report:
-        kind = UsageProblem if report["exit_code"] == UsageProblem.exit_code else LlarpError
-        raise kind(report["error"], report["hint"])
-    return report["finished"]
+        except ChildFailedError as error:
+            if not report.exists():
+                why = error.get_first_failure()[1].message
+                raise LlarpError(f"a process of the run failed: {why}", _how_to_go_on(job.run_dir)) from error
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if report.exists():
+            told = json.loads(report.read_text("utf-8"))
+            kind = UsageProblem if told["exit_code"] == UsageProblem.exit_code else LlarpError
+            raise kind(told["error"], told["hint"])
+    return (job.run_dir / "run.json").is_file() and RunDirectory(job.run_dir).facts().get("status") == "finished"
 
 
-def _process(rank: int, job: Job, port: int, reports: Any) -> None:
-    """One spawned process. Ctrl-C on a terminal reaches all processes: only the first one listens, and passes it on."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE=str(job.num_processes),
-        LOCAL_WORLD_SIZE=str(job.num_processes),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-    )
+def _process(job: Job, report: Path) -> None:
+    """One process that the launcher started."""
+    if os.name == "posix":
+        # Ctrl-C on a terminal reaches all that was started there. Only the launcher listens, and passes it on.
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if report.exists():
+        return  # starting again does not mend it
     torch.set_num_threads(max(1, torch.get_num_threads() // job.num_processes))
     try:
-        _, finished = _work(job)
+        _work(job)
     except LlarpError as error:
-        reports.put(json.dumps({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}))
+        told = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        write_text(report, json.dumps(told))
         raise SystemExit(error.exit_code) from error
-    if rank == 0:
-        reports.put(json.dumps({"finished": finished}))
+
+
+def _told_briefly(report: Path, record: logging.LogRecord) -> bool:
+    """Leaves the launcher's words on a failed process out where we have our own, and its tracebacks everywhere."""
+    record.exc_info = None
+    return not report.exists()
+
+
+def _how_to_go_on(path: Path) -> str | None:
+    return f"go on from its last checkpoint: llarp train --resume {path}" if RunDirectory(path).last() else None
+
+
+def _restarts() -> int:
+    """How often a launcher has started this process's run again after a failure."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def _same_launch(run: RunDirectory) -> bool:
+    """Whether a launcher that is still at work began the run: it starts it again when machines come or go."""
+    identity = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return identity != "none" and run.facts().get("launch") == identity
 
 
 def _seed(seed: int) -> None:

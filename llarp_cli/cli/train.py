@@ -56,13 +56,21 @@ def _whole(steps: str) -> int:
 @click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Default: a new folder under ./runs.")
 @click.option("--steps", metavar="N", help="Environment steps in all, imitation's included.")
 @click.option("--seed", metavar="N", help="Seed of everything.")
-@click.option("--num-processes", type=click.IntRange(min=1), metavar="N", help="Processes to train on (1).")
+@click.option(
+    "--num-processes", type=click.IntRange(min=1), metavar="N", help="Processes to train on (1, or as before)."
+)
+@click.option(
+    "--max-restarts",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Starts anew from the last checkpoint when a process was killed (3 with several).",
+)
 @click.option("--weights", metavar="ID_OR_PATH", help='The backbone\'s weights; "random" for its architecture alone.')
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN_DIR",
-    help="Go on with a run, exactly; --steps makes it longer.",
+    help="Go on with a run, exactly; --steps makes it longer, --num-processes spreads it anew.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the recipe with where each value came from, and stop.")
 @click.argument("overrides", nargs=-1, metavar="[KEY.SUB=VALUE]...")
@@ -74,6 +82,7 @@ def train(
     steps: str | None,
     seed: str | None,
     num_processes: int | None,
+    max_restarts: int | None,
     weights: str | None,
     resume: Path | None,
     dry_run: bool,
@@ -101,7 +110,7 @@ def train(
     if resume is not None:
         typed = [flag for flag, _ in flags.values() if flag != "--steps"]
         typed += ["--recipe"] * (recipe is not None) + ["--run-dir"] * (run_dir is not None)
-        typed += ["--num-processes"] * (num_processes is not None) + ["--dry-run"] * dry_run + list(overrides)
+        typed += ["--dry-run"] * dry_run + list(overrides)
         if typed:
             raise UsageProblem(
                 f"--resume goes on with a run exactly as it was; it takes no {typed[0]}",
@@ -109,7 +118,12 @@ def train(
             )
         from llarp_cli.train import train as run_training
 
-        run_training(resume=resume, steps=None if steps is None else _whole(steps))
+        run_training(
+            resume=resume,
+            steps=None if steps is None else _whole(steps),
+            num_processes=num_processes,
+            max_restarts=max_restarts,
+        )
         return
     if recipe is None:
         raise UsageProblem(
@@ -127,4 +141,10 @@ def train(
         return
     from llarp_cli.train import train as run_training
 
-    run_training(resolved, run_dir=run_dir, num_processes=num_processes or 1, name=Path(recipe).stem)
+    run_training(
+        resolved,
+        run_dir=run_dir,
+        num_processes=num_processes,
+        max_restarts=max_restarts,
+        name=Path(recipe).stem,
+    )

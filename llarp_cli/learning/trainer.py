@@ -34,6 +34,7 @@ from llarp_cli.learning.imitation import expert_share, imitation_loss
 from llarp_cli.learning.learner import Learner, NotFinite
 from llarp_cli.learning.ppo import ppo_loss
 from llarp_cli.learning.progress import Progress
+from llarp_cli.learning.resuming import processes_of
 from llarp_cli.learning.rollouts import Finished, Rollout
 from llarp_cli.learning.signals import StopSignals
 from llarp_cli.policy.contract import Policy
@@ -118,7 +119,7 @@ class Trainer:
         self.collector.reset()
 
     def resume(self, checkpoint: Path) -> None:
-        """Go on from a checkpoint whose weights the policy already has.
+        """Go on from a checkpoint whose weights the policy already has: exactly, if as many processes wrote it.
 
         Raises:
             UsageProblem: the checkpoint is damaged.
@@ -134,10 +135,13 @@ class Trainer:
             self.learner.random.bit_generator.state = counters["minibatch_order"]
         with reading(folder / "optimizer.pt") as path:
             self.learner.optimizer.load_state_dict(load_tensors(path))
-        with reading(folder / f"process-{self.accelerator.process_index}.pt") as path:
-            own = load_tensors(path)
-            self.collector.load_state_dict(own["collector"])
-            restore_random_states(own["random"])
+        if processes_of(checkpoint) == self.accelerator.num_processes:
+            with reading(folder / f"process-{self.accelerator.process_index}.pt") as path:
+                own = load_tensors(path)
+                self.collector.load_state_dict(own["collector"])
+                restore_random_states(own["random"])
+        else:
+            self.collector.reset()
         if self.accelerator.is_main_process:
             self.run.cut_metrics(self.steps)
 
@@ -375,6 +379,7 @@ class Trainer:
             counters = {
                 "steps": self.steps,
                 "updates": self.updates,
+                "processes": self.accelerator.num_processes,
                 "best": self.best,
                 "seconds": self.seconds,
                 "success": list(self.success.updates),
