@@ -72,6 +72,8 @@ class BackboneOptions(Section):
         device_map: "auto" spreads a model that one GPU cannot hold over all of them, the main memory and the disk.
         gradient_checkpointing: keep only the layers' inputs for the pass backward and compute the rest again, which
             takes a third more time and far less memory; "auto" where memory is short. Gradients are the same.
+        cuda_graphs: on a GPU, record a step of acting once and replay it: for unquantised models on one GPU, without
+            low-rank updates.
         lora: low-rank updates.
     """
 
@@ -84,6 +86,7 @@ class BackboneOptions(Section):
     prefix_cache_mb: Positive = 512
     device_map: Literal["auto"] | None = None
     gradient_checkpointing: bool | Literal["auto"] = "auto"
+    cuda_graphs: bool = False
     lora: LoraOptions = LoraOptions()
 
 

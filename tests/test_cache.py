@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from backbone_models import TEXTS, backbone, observations, relative
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from llarp_cli.backbones.row_attention import extend_rows
+from llarp_cli.backbones.steps import Steps
 from llarp_cli.errors import UsageProblem
 
 EXACT = 1e-5
@@ -119,6 +121,51 @@ def test_attention_over_rows_is_attention(window):
         keys, values = (x.repeat_interleave(heads // key_heads, 0)[:, seen] for x in expected[:, row[s]])
         weights = (0.25 * keys @ query[s].unsqueeze(-1)).softmax(1)
         torch.testing.assert_close(out[s], (weights * values).sum(1), atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tokens_per_step", [1, 5])
+def test_steps_of_fixed_shapes_equal_forward_through_resets_and_growth(tokens_per_step):
+    model = backbone("mistral")
+    model.steps_recorded = True
+    draw = np.random.default_rng(0)
+    episodes = Episodes(model, 3, capacity=12 * tokens_per_step)
+    episodes.reset(range(3), TEXTS[:3])
+    for step in range(8):
+        fresh = [row for row in range(3) if draw.random() < 0.2]
+        episodes.reset(fresh, [LONG if step == 4 else TEXTS[draw.integers(len(TEXTS))] for _ in fresh])
+        episodes.step(range(3), [tokens_per_step] * 3, seed=step)
+    episodes.step([2, 0], [1, 2], seed=9)
+    assert episodes.cache._steps.per_row == tokens_per_step
+
+
+@pytest.mark.parametrize("model_type", ["llama", "mistral", "gemma2", "gpt2", "bert"])
+def test_one_recorded_graph_serves_all_steps(model_type):
+    """Recorded as a GPU's graph is, whatever Python does in a step is done once: new contents, same operations."""
+    model = backbone(model_type)
+    draw, per_row = np.random.default_rng(0), 2
+    moving, fixed = model.open_cache(4, 60), model.open_cache(4, 60)
+    for cache in (moving, fixed):
+        cache.reset(range(4), model.encode(TEXTS))
+    steps = Steps(model.model, fixed.keys_values, per_row, model._first_position, torch.zeros(1, model.hidden_size))
+    contents = steps.tokens, steps.starts, steps.store
+
+    def compute(tokens, starts, store):
+        steps.tokens, steps.starts, steps.store = tokens, starts, store
+        return steps.compute()
+
+    with torch.no_grad():
+        graph = make_fx(compute)(*(x.clone() for x in contents))
+        steps.tokens, steps.starts, steps.store = contents
+        for step in range(14):
+            fresh = [row for row in range(4) if draw.random() < 0.2]
+            for cache in (moving, fixed):
+                cache.reset(fresh, model.encode([TEXTS[step % len(TEXTS)] for _ in fresh]))
+            new = observations(model, [per_row] * 4, seed=step)
+            starts = moving.lengths.copy()
+            expected = model.extend(new, [per_row] * 4, moving, range(4))
+            steps.set(new, starts)
+            assert relative(graph(*contents), expected) < EXACT
+            fixed.lengths[:] = moving.lengths
 
 
 def test_a_longer_instruction_makes_the_cache_grow_and_keeps_the_other_rows():

@@ -90,6 +90,9 @@ class FrozenBackbone:
         prefix_cache_mb: bound of the memory for prefixes, MiB.
 
     Attributes:
+        steps_recorded: steps that extend all rows of a cache alike are recorded once and replayed; see `steps`.
+
+    Attributes:
         recomputed_layers: layers that keep only their inputs for the pass backward.
     """
 
@@ -132,6 +135,7 @@ class FrozenBackbone:
             self.token_scale = embedding_scale(model, self.device)
         self.identity = BackboneIdentity(name, weights, revision, self.weights_hash())
         self.trained: LoraWeights | None = None
+        self.steps_recorded = False
         self.recomputed_layers = 0
         self._encoded_with: tuple[int, int] | None = None
 
@@ -253,7 +257,10 @@ class FrozenBackbone:
         self._check_context(ends)
         if (ends - cache.prefix_lengths[named]).max() > cache.capacity:
             raise ValueError(f"a row of more tokens than the cache's capacity of {cache.capacity}")
-        hidden = self.run(ExtendPass(Layout(starts, lengths), cache, named), tokens)
+        if self.steps_recorded and keep and cache.in_step(named, lengths):
+            hidden = cache.steps(self.model, lengths[0], self._first_position, tokens)(tokens, starts)
+        else:
+            hidden = self.run(ExtendPass(Layout(starts, lengths), cache, named), tokens)
         if keep:
             cache.lengths[named] = ends
         return hidden

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from llarp_cli.backbones.attention import Attending, Layout, Pass, flat_index
 from llarp_cli.backbones.prefixes import InstructionPrefix
 from llarp_cli.backbones.row_attention import extend_rows
+from llarp_cli.backbones.steps import Steps
 from llarp_cli.backbones.transfer import to_device
 
 SPARE_PREFIX = 32
@@ -33,6 +35,17 @@ class RowSlotCache:
         self.prefix_lengths = np.zeros(rows, dtype=np.int64)
         self.lengths = np.zeros(rows, dtype=np.int64)
         self.keys_values: Tensor | None = None
+        self._steps: Steps | None = None
+
+    def in_step(self, rows: np.ndarray, lengths: Sequence[int]) -> bool:
+        """Whether these are all rows in order, with as many tokens in each."""
+        return len(rows) == self.rows and bool((rows == np.arange(self.rows)).all()) and len(set(lengths)) == 1
+
+    def steps(self, model: Any, per_row: int, first_position: int, tokens: Tensor) -> Steps:
+        """What takes steps of so many tokens like these in all rows; another one after the cache has grown."""
+        if self._steps is None or self._steps.store is not self.keys_values or self._steps.per_row != per_row:
+            self._steps = Steps(model, self.keys_values, per_row, first_position, tokens)
+        return self._steps
 
     def reset(self, rows: Sequence[int], prefixes: Sequence[InstructionPrefix]) -> None:
         if not len(rows):

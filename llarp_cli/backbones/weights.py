@@ -68,6 +68,7 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
             backbone.train_updates(options.lora)
         refuse_unless_exact(backbone, maker.text)
         checkpoint_gradients(backbone, options.gradient_checkpointing)
+        backbone.steps_recorded = options.cuda_graphs and backbone.device.type == "cuda"
     return backbone
 
 

@@ -239,7 +239,13 @@ def _fuller(label: str, run: Run, rivals: Sequence[Run]) -> str:
     return f"{label}, {', '.join(told)}" if 0 < len(told) <= 2 else f"{label} ({Path(run.name).name})"
 
 
-_NO_MATTER = ("seed", "backbone.seed", "backbone.prefix_cache_mb", "backbone.gradient_checkpointing")
+_NO_MATTER = (
+    "seed",
+    "backbone.seed",
+    "backbone.prefix_cache_mb",
+    "backbone.gradient_checkpointing",
+    "backbone.cuda_graphs",
+)
 
 
 def key_values(recipe: Recipe) -> dict[str, Any]:

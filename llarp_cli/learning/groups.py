@@ -141,15 +141,19 @@ class Group:
     def rebuild(self, features: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Recompute the policy's state from the episodes under way, after its weights changed.
 
-        Made afresh, so that a resumed run computes with the same shapes, and so rounds alike.
+        On a CPU it is made afresh, so that a resumed run computes with the same shapes, and so rounds alike; what a
+        GPU has recorded for it goes on to serve.
 
         Returns:
             the features and actions of these episodes, one after the other.
         """
         fragments, steps = pack(self.under_way, features, actions, kept=0)
-        self._state = None
+        afresh = self.device.type == "cpu"
+        if afresh:
+            self._state = None  # two would not be needed at once
         with self.clock("llm"), torch.no_grad():
-            self._state = self.policy.initial_state(self.rows)
+            if afresh:
+                self._state = self.policy.initial_state(self.rows)
             self.policy.rebuild(self._state, fragments)
         return fragments.features, actions[steps]
 
