@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from llarp_cli import registry
 from llarp_cli.config import Recipe
 from llarp_cli.errors import SeveralProblems, UsageProblem, unknown
+from llarp_cli.files import is_file
 
 Provenance = dict[str, str]
 """Dotted key → where its value came from; keys left at their default are absent."""
@@ -54,8 +55,10 @@ def find_recipe(name_or_path: str) -> Path:
     """
     path = Path(name_or_path)
     if path.suffix or os.sep in name_or_path:
-        if not path.is_file():
-            raise UsageProblem(f"no recipe file '{name_or_path}'", "`llarp recipes NAME > my.yaml` starts one")
+        if not is_file(path):
+            raise UsageProblem(
+                f"no recipe file '{shortened(name_or_path)}'", "`llarp recipes NAME > my.yaml` starts one"
+            )
         return path
     shipped = shipped_recipes()
     if name_or_path not in shipped:
@@ -190,15 +193,17 @@ class UniqueKeyLoader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError) as error:
             # A date with a 13th month, a number of ten thousand digits.
-            reason = f"not a value: {' '.join(str(error).split())[:80]}"
+            reason = f"not a value: {shortened(error)}"
             raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (list, dict, set)):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no plain value", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
             seen.add(key)
@@ -254,8 +259,8 @@ def _mapping(data: bytes, source: str) -> dict:
 def one_line(error: yaml.YAMLError) -> str:
     """What is wrong with YAML, and in which line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        return f"line {error.problem_mark.line + 1}: {error.problem}"
-    return " ".join(str(error).split())
+        return f"line {error.problem_mark.line + 1}: {shortened(error.problem)}"
+    return shortened(error, 200)
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

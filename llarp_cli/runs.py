@@ -26,14 +26,27 @@ from typing import Any, Literal
 
 from llarp_cli.config import BackboneOptions, Recipe
 from llarp_cli.errors import UsageProblem
-from llarp_cli.files import Held, append_text, holder, holding, remove, sweep, sync, sync_folder, write_text
-from llarp_cli.recipes import load_recipe, to_yaml
+from llarp_cli.files import (
+    Held,
+    append_text,
+    exists,
+    holder,
+    holding,
+    is_file,
+    remove,
+    sweep,
+    sync,
+    sync_folder,
+    write_text,
+)
+from llarp_cli.recipes import load_recipe, shortened, to_yaml
 
 RUNS = Path("runs")
 ADAPTER = "adapter.safetensors"
 LOCK = "lock"
 MAX_RECORD = 16 << 20
 """Bytes of `run.json`; a larger one is refused unread."""
+MAX_PROCESSES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -96,8 +109,10 @@ class RunDirectory:
         Raises:
             UsageProblem: there is none.
         """
-        if not (path / "run.json").is_file() or not (path / "recipe.yaml").is_file():
-            raise UsageProblem(f"'{path}' is not a run directory", "give a directory that `llarp train` made")
+        if not is_file(path / "run.json") or not is_file(path / "recipe.yaml"):
+            raise UsageProblem(
+                f"'{shortened(path)}' is not a run directory", "give a directory that `llarp train` made"
+            )
         return cls(path)
 
     @property
@@ -167,9 +182,21 @@ class RunDirectory:
                 facts = json.loads(file.read(MAX_RECORD)[: MAX_RECORD - 1])
         except (OSError, ValueError, RecursionError) as error:
             raise UsageProblem(f"'{path}' is damaged: it is not JSON", "name another run") from error
-        if not isinstance(facts, dict):
+        parts = ("versions", "world", "benchmark")
+        if not isinstance(facts, dict) or not all(isinstance(facts.get(part, {}), dict) for part in parts):
             raise UsageProblem(f"'{path}' is damaged: it is no run's", "name another run")
         return facts
+
+    def num_processes(self) -> int:
+        """How many processes the run was begun with.
+
+        Raises:
+            UsageProblem: `run.json` does not say.
+        """
+        number = self.facts().get("num_processes")
+        if type(number) is not int or not 1 <= number <= MAX_PROCESSES:
+            raise UsageProblem(f"'{self.path / 'run.json'}' is damaged: it names no num_processes", "name another run")
+        return number
 
     def note(self, **facts: Any) -> None:
         """Add to or change what `run.json` says."""
@@ -340,23 +367,23 @@ def resolve_policy(text: str | None, backbone: str | None = None, weights: str |
     if text in ("planner", "searcher", "random"):
         return text
     path = Path(text)
-    if (path / ADAPTER).is_file():
+    if is_file(path / ADAPTER):
         return path
-    if path.is_file() and path.name in ("last", "best"):
+    if is_file(path) and path.name in ("last", "best"):
         with path.open("rb") as file:
             named = file.read(32).strip()
         if named.isdigit() and path.with_name(named.decode()).is_dir():
             return path.with_name(named.decode())
-    if (path / "run.json").is_file():
+    if is_file(path / "run.json"):
         last = RunDirectory(path).last()
         if last is None:
             raise UsageProblem(
                 f"run '{path}' has no checkpoint yet", "wait for its first checkpoint, or name another run"
             )
         return last
-    if not path.exists():
+    if not exists(path):
         raise UsageProblem(
-            f"no policy at '{text}': there is no such directory",
+            f"no policy at '{shortened(text)}': there is no such directory",
             "give a run directory, a checkpoint or an export; or `planner`, `searcher`, `random` or `zero-shot`",
         )
     raise UsageProblem(
