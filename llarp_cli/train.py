@@ -42,7 +42,7 @@ from llarp_cli.policy.files import check_world, open_policy, save_policy
 from llarp_cli.rearrangement.environment import RearrangementVectorEnv
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.splits import TrainingEpisodes, fingerprint, fixed_tasks
-from llarp_cli.recipes import arithmetic, to_yaml
+from llarp_cli.recipes import arithmetic, shortened, to_yaml
 from llarp_cli.runs import RunDirectory, busy, new_run_path, refuse_used
 
 RECORDED = ("torch", "transformers", "accelerate", "bitsandbytes", "peft", "numpy", "numba", "gymnasium", "safetensors")
@@ -111,7 +111,7 @@ def train(
     launched = "LOCAL_RANK" in os.environ
     if resume is not None:
         run = RunDirectory.open(resume)
-        num_processes = num_processes or run.facts()["num_processes"]
+        num_processes = num_processes or run.num_processes()
         if not _restarts():
             _check_resumable(run, steps, held_by_us=launched)
     elif not launched:
@@ -266,10 +266,11 @@ def _check_same_benchmark(run: RunDirectory, recipe: Recipe, world: World) -> No
     before, now = run.facts(), _benchmark(recipe, world)
     for part, what in (("world", "in another version of the environment"), ("benchmark", "on another benchmark")):
         if before.get(part, now[part]) != now[part]:
-            told = [", ".join(str(value)[:40] for value in one.values()) for one in (before[part], now[part])]
+            told = [shortened(", ".join(map(str, one.values()))) for one in (before[part], now[part])]
+            version = shortened(before.get("versions", {}).get("llarp"))
             raise UsageProblem(
                 f"run '{run.path}' was trained {what} ({told[0]}) than this llarp has ({told[1]})",
-                f"go on with the llarp that it began with ({before['versions']['llarp']}), or begin anew",
+                f"go on with the llarp that it began with ({version}), or begin anew",
             )
 
 
