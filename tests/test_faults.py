@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -455,3 +457,47 @@ def test_a_plugin_that_hangs_on_import_is_named(tmp_path, monkeypatch, capfd):
     assert "still importing llarp_slow of backbone 'slow' (plugin llarp-slow 1.0)" in told and told.count("\n") == 1
     assert registry.load("backbone", "slow") == 1
     assert capfd.readouterr().err == ""
+
+
+@pytest.fixture
+def soak():
+    path = Path(__file__).parent.parent / "benchmarks" / "soak.py"
+    if not path.exists():
+        pytest.skip("benchmarks are not in the package")
+    spec = importlib.util.spec_from_file_location("soak", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def looks(part, growth, *, files=(10,), minutes=20):
+    return [
+        {
+            "part": part,
+            "minutes": t / 4,
+            "rss_mb": 500 + min(t, 20) * 20 + growth * t / 4,
+            "files": files[t % len(files)],
+        }
+        for t in range(4 * minutes)
+    ]
+
+
+def test_a_soak_sees_growth_within_parts_and_not_between_them(soak):
+    told = soak.summary([*looks(0, 0.1), *looks(1, 0.1)])
+    assert told["mb_per_minute"] == pytest.approx(0.1) and told["minutes"] == 39.5
+    assert soak.flat(told)
+    assert not soak.flat(soak.summary([*looks(0, 0.1), *looks(1, 5.0)]))
+    assert not soak.flat(soak.summary(looks(0, 0.0, files=(10, 10, 30))))
+    assert not soak.flat(soak.summary(looks(0, 0.0, minutes=3))), "all of it is warm-up"
+
+
+def test_a_soak_watches_a_process_and_its_files(soak, tmp_path):
+    leaking = (
+        "import time, signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\nheld = []\n"
+        "while True:\n    held.append((bytearray(200_000), open('/dev/null')))\n    time.sleep(0.01)\n"
+    )
+    record = tmp_path / "record"
+    assert soak.watch([sys.executable, "-c", leaking], record, 0, 1.5, 0.1) == 130
+    told = soak.summary(soak.read(record), warm_up=0.005)
+    assert told["mb_per_minute"] > 10 and told["files_more"] > 3
+    assert {line["part"] for line in soak.read(record)} == {0}
