@@ -5,7 +5,8 @@
 Trains with the quickstart recipe again and again, made long enough never to end by itself, and every few seconds
 writes down the memory and the open files of the training process. Interrupted, or given fewer minutes at a time, it
 goes on with the run and the record: the minutes of all parts count. Each part warms up anew, and a slope is never
-taken across two parts. Prints the slopes; its exit status is 1 if memory grows by more than 1 MB a minute or files stay open.
+taken across two parts. Prints the slopes; its exit status is 1 if memory grows by more than 1 MB a minute or files
+stay open.
 """
 
 from __future__ import annotations

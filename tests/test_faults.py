@@ -23,9 +23,9 @@ from llarp_cli import files, registry
 from llarp_cli.config import Recipe, VisionOptions
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.learning.checkpoint import load_tensors, save_tensors
-from llarp_cli.policy.files import read_policy
+from llarp_cli.policy.files import POLICY_FILES, read_files, read_policy
 from llarp_cli.policy.promises import check_backbone, check_encoder
-from llarp_cli.runs import RunDirectory
+from llarp_cli.runs import RunDirectory, resolve_policy
 from llarp_cli.train import train
 
 FILE_OPERATIONS = {
@@ -357,6 +357,40 @@ def test_a_checkpoint_that_the_run_removed_is_named(toy_run):
     with pytest.raises(UsageProblem, match="is gone: its run keeps the newest") as problem:
         read_policy(gone)
     assert str(toy_run.path) in problem.value.hint
+
+
+def test_reading_while_a_run_saves_gives_whole_policies_or_one_line(tmp_path):
+    run = RunDirectory.create(tmp_path / "run", Recipe(), {})
+
+    def publish(steps):
+        run.open_staging(steps)
+        for name in POLICY_FILES:
+            (run.staging(steps) / name).write_text(f"{steps}")
+        run.publish(steps, best=steps, keep=1)
+
+    publish(1)
+    child = os.fork()
+    if child == 0:
+        for steps in range(2, 100_000):
+            publish(steps)
+        os._exit(0)
+    whole, gone = set(), 0
+    try:
+        until = time.monotonic() + 60
+        while (len(whole) < 20 or gone < 3) and time.monotonic() < until:
+            checkpoint = resolve_policy(str(run.path))
+            time.sleep(0.001 * (len(whole) % 4))
+            try:
+                (steps,) = set(read_files(checkpoint).values())
+                assert steps.decode() == checkpoint.name
+                whole.add(steps)
+            except UsageProblem as problem:
+                assert "is gone: its run keeps the newest" in problem.message
+                gone += 1
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert len(whole) >= 5 and gone
 
 
 def packed(path):
