@@ -3,10 +3,11 @@
 import pytest
 import torch
 from backbone_models import ALL, DECODERS, TEXTS, WINDOW, backbone, observations, plain_forward, relative, stock
+from numba.core import caching
 from torch import nn
 from torch.nn import functional
 
-from llarp_cli.backbones import products
+from llarp_cli.backbones import kernels, products
 from llarp_cli.backbones.attention import Layout, Pass
 from llarp_cli.backbones.behind import ForwardPass
 
@@ -150,3 +151,14 @@ def test_compiled_attention_equals_that_of_other_devices(model_type):
         found.append((hidden, tokens.grad))
     assert relative(found[0][0], found[1][0]) < EXACT
     assert relative(found[0][1], found[1][1]) < EXACT
+
+
+def test_attention_is_compiled_where_it_cannot_be_kept(monkeypatch):
+    def refuse(self):
+        raise OSError(30, "read-only file system")
+
+    def doubled(x):
+        return 2 * x
+
+    monkeypatch.setattr(caching._CacheLocator, "ensure_cache_path", refuse)
+    assert kernels.compiled(doubled)(3) == 6

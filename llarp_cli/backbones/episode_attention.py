@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from llarp_cli.backbones.kernels import COMPILED, combination, products, softmax
+from llarp_cli.backbones.kernels import combination, compiled, products, softmax
 from llarp_cli.backbones.prefixes import InstructionPrefix
 
 _f = np.float32
@@ -97,7 +96,7 @@ class EpisodeAttention(torch.autograd.Function):
         return *found, None, None, None, None
 
 
-@numba.njit(**COMPILED)
+@compiled
 def _gather(prefix, first, length, new, token, tokens, head, out):
     """A head's keys, or values, of an instruction and behind them those of an episode."""
     size = out.shape[1]
@@ -109,7 +108,7 @@ def _gather(prefix, first, length, new, token, tokens, head, out):
             out[length + i, j] = new[token + i, head, j]
 
 
-@numba.njit(**COMPILED)
+@compiled
 def _longest(tokens, instructions):
     """Of the episodes, in tokens, without and with their instructions."""
     alone, together = 0, 0
@@ -120,7 +119,7 @@ def _longest(tokens, instructions):
     return alone, together
 
 
-@numba.njit(**COMPILED)
+@compiled
 def _forward(query, key, value, prefix, tokens, instructions, places, scaling, window, weights, out):
     _, heads, size = query.shape
     group = heads // key.shape[1]
@@ -147,7 +146,7 @@ def _forward(query, key, value, prefix, tokens, instructions, places, scaling, w
                 combination(row[start:], values[start:], end - start, out[begin + t, head])
 
 
-@numba.njit(**COMPILED)
+@compiled
 def _backward(
     gradient,
     query,

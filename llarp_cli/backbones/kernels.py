@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numba
 import numpy as np
 
-COMPILED = {"nogil": True, "fastmath": {"contract", "nsz", "arcp", "reassoc"}, "error_model": "numpy", "cache": True}
+COMPILED = {"nogil": True, "fastmath": {"contract", "nsz", "arcp", "reassoc"}, "error_model": "numpy"}
 _f = np.float32
 _LOG2_E = _f(1.4426950408889634)
 _LOWEST = _f(-126.0)
 
 
-@numba.njit(**COMPILED)
+def compiled(function: Callable[..., Any]) -> Any:
+    """A function compiled for this processor when it is first called, and kept for later programs."""
+    try:
+        return numba.njit(cache=True, **COMPILED)(function)
+    except RuntimeError:  # no folder to keep it in can be written
+        return numba.njit(**COMPILED)(function)
+
+
+@compiled
 def softmax(scores, halves, powers, count):
     """Turn scores into their softmax; `halves` and `powers` are one scratch buffer seen as integers and floats.
 
@@ -40,7 +51,7 @@ def softmax(scores, halves, powers, count):
         scores[i] /= total
 
 
-@numba.njit(**COMPILED)
+@compiled
 def products(vector, rows, count, scaling, out):
     """out[i] = scaling · vector · rows[i]; four rows at a time, for which the vector is read once."""
     size, i = rows.shape[1], 0
@@ -61,7 +72,7 @@ def products(vector, rows, count, scaling, out):
         i += 1
 
 
-@numba.njit(**COMPILED)
+@compiled
 def combination(weights, rows, count, out):
     """out = the sum of weights[i] · rows[i]; four rows at a time, for which `out` is read and written once."""
     size, i = rows.shape[1], 0

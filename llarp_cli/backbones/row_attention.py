@@ -6,17 +6,16 @@ shape take several times as long as reading each row's keys and values once.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from llarp_cli.backbones.kernels import COMPILED, combination, products, softmax
+from llarp_cli.backbones.kernels import combination, compiled, products, softmax
 
 _f = np.float32
 _NO_WINDOW = 1 << 30
 
 
-@numba.njit(**COMPILED)
+@compiled
 def _extend(query, key, value, keys, values, row, slot, window, scaling, out):
     tokens, heads, size = query.shape
     key_heads = key.shape[1]
