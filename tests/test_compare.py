@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_runs import make_run, outcomes, record, some, tried
+from made_up_runs import make_run, outcomes, record, some, tried, weights_of
 from PIL import Image
 from test_cli import modules_after
 
@@ -22,6 +22,7 @@ from llarp_cli.errors import UsageProblem
 from llarp_cli.evaluation.records import keep, kept
 from llarp_cli.intervals import wilson
 from llarp_cli.rearrangement.splits import GROUPS, SPLITS
+from llarp_cli.runs import RunDirectory
 
 LSTM = ["policy=lstm"]
 
@@ -191,6 +192,17 @@ def test_evaluations_of_parts_of_a_split_add_up(tmp_path):
     assert [(o.id, o.success) for o in found.outcomes] == [
         ("train-0000", True), ("train-0001", True), ("train-0002", False), ("train-0003", True),
     ]  # fmt: skip
+
+
+def test_a_file_of_results_adds_to_what_its_run_has(tmp_path):
+    run = make_run(tmp_path / "a", checkpoints=[2000])
+    whole = record("new_scenes", [1, 0, 1, 0, 1], steps=2000, weights=weights_of(run, 2000))
+    keep(run, whole.with_outcomes(whole.outcomes[:3]))
+    told = whole.with_outcomes(whole.outcomes[3:]).to_json()
+    recipe = RunDirectory(run).recipe().model_dump(mode="json")
+    (tmp_path / "a.json").write_text(json.dumps({"recipe": recipe, "records": [told]}))
+    comparison = compare([str(run), str(tmp_path / "a.json")], splits=["new_scenes"])
+    assert comparison.episodes == {"new_scenes": 5} and comparison.rows[0].splits["new_scenes"].value == 0.6
 
 
 def test_evaluations_of_other_weights_or_another_world_are_replaced(tmp_path):

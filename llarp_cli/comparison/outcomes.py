@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from llarp_cli.comparison.methods import Method, Run
 from llarp_cli.errors import UsageProblem
-from llarp_cli.evaluation.records import BENCHMARK, Record
+from llarp_cli.evaluation.records import BENCHMARK, Outcome, Record
 
 Identity = tuple[str, str, str]
 """World, its version, and the hash of a split's episodes: what two records must share to be compared."""
@@ -175,9 +175,10 @@ def _common_seeds(compared: Sequence[At], chosen: Sequence[Sequence[Sequence[Rec
 
 def _by_episode(records: Sequence[Record], split: str, seeds: Sequence[int]) -> dict[str, tuple[float, str]]:
     """Episode → success averaged over seeds, and family; episodes that lack a seed are left out."""
-    by_seed = {
-        record.seed: {outcome.id: outcome for outcome in record.outcomes} for record in records if record.split == split
-    }
+    by_seed: dict[int, dict[str, Outcome]] = {}
+    for record in records:
+        if record.split == split:  # a file of results may hold one part, and its run another
+            by_seed.setdefault(record.seed, {}).update((outcome.id, outcome) for outcome in record.outcomes)
     first = by_seed[seeds[0]]
     return {
         episode: (sum(by_seed[seed][episode].success for seed in seeds) / len(seeds), outcome.family)
