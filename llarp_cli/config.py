@@ -211,6 +211,8 @@ class PPOOptions(Section):
 
     Attributes:
         rollout_steps: steps per environment between updates.
+        finish_share: of several processes; once so many have collected all their steps, the others stop after those
+            that they have, at least a quarter (Wijmans et al. 2020). 1 waits for all.
         reward_scale: factor on the reward before returns are computed.
         clip_value: clip the value loss as the reference does.
         lr_schedule: how lr and imitation lr change over the run.
@@ -223,6 +225,7 @@ class PPOOptions(Section):
     epochs: Positive = 2
     minibatches: Positive = 8
     rollout_steps: Size = 32
+    finish_share: Annotated[float, Field(gt=0, le=1)] = 0.6
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
     clip_value: bool = True
     value_coefficient: Annotated[float, Field(ge=0)] = 0.5

@@ -118,8 +118,14 @@ def train(
         if run_dir is not None:
             refuse_used(run_dir)
         run_dir = run_dir or new_run_path(name, recipe.label)
-    elif run_dir is None and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")):
+    elif run_dir is None and _may_restart():
         raise UsageProblem("a run that is to be started again needs a directory to go on in", "--run-dir DIR")
+    if launched and _may_restart() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        # https://github.com/pytorch/pytorch/issues/135712
+        raise UsageProblem(
+            "processes that are started again would find the addresses of those before them",
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --standalone ..., or with --rdzv-backend c10d",
+        )
     job = Job(recipe, resume or run_dir, name, steps, tuple(sys.argv), num_processes or 1)
     if launched or (job.num_processes == 1 and not max_restarts):
         path, finished = _work(job)
@@ -395,6 +401,8 @@ def _launch(job: Job, max_restarts: int) -> bool:
     """Run the job in processes of this machine through torch's elastic launcher; whether the run is complete."""
     # How long processes that were asked to stop may take for their update and its checkpoint; else 30 seconds.
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SAVING_SECONDS))
+    # Else processes that are started again find the addresses of those before, in the store that the launcher keeps.
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with tempfile.TemporaryDirectory(prefix="llarp-") as folder:
         report = Path(folder) / "report.json"
@@ -409,8 +417,13 @@ def _launch(job: Job, max_restarts: int) -> bool:
             max_restarts=max_restarts,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
-        for part in ("multiprocessing", "agent.server"):
-            logger = logging.getLogger(f"torch.distributed.elastic.{part}.api")
+        for part in (
+            "distributed.elastic.multiprocessing.api",
+            "distributed.elastic.agent.server.api",
+            "multiprocessing",
+        ):
+            logger = logging.getLogger(f"torch.{part}")
+            logger.setLevel(logging.ERROR)
             logger.addFilter(partial(_told_briefly, report))
         try:
             elastic_launch(config, _process)(job, report)
@@ -425,6 +438,8 @@ def _launch(job: Job, max_restarts: int) -> bool:
                 signal.signal(number, handler)
         if report.exists():
             told = json.loads(report.read_text("utf-8"))
+            if told["exit_code"] == INTERRUPTED:
+                return False
             kind = UsageProblem if told["exit_code"] == UsageProblem.exit_code else LlarpError
             raise kind(told["error"], told["hint"])
     return (job.run_dir / "run.json").is_file() and RunDirectory(job.run_dir).facts().get("status") == "finished"
@@ -438,13 +453,19 @@ def _process(job: Job, report: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if report.exists():
         return  # starting again does not mend it
-    torch.set_num_threads(max(1, torch.get_num_threads() // job.num_processes))
+    threads = max(1, torch.get_num_threads() // job.num_processes)
+    torch.set_num_threads(threads)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # or accelerate sets its own
     try:
-        _work(job)
+        _, finished = _work(job)
     except LlarpError as error:
         told = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
         write_text(report, json.dumps(told))
         raise SystemExit(error.exit_code) from error
+    if not finished:
+        # A function that returns waits for the launcher to ask what; one that is stopping does not.
+        write_text(report, json.dumps({"exit_code": INTERRUPTED}))
+        raise SystemExit(INTERRUPTED)
 
 
 def _told_briefly(report: Path, record: logging.LogRecord) -> bool:
@@ -460,6 +481,11 @@ def _how_to_go_on(path: Path) -> str | None:
 def _restarts() -> int:
     """How often a launcher has started this process's run again after a failure."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def _may_restart() -> bool:
+    """Whether a launcher would."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
 
 
 def _same_launch(run: RunDirectory) -> bool:

@@ -20,6 +20,7 @@ import torch
 from llarp_cli.learning.clock import WAITING, Clock
 from llarp_cli.learning.groups import Group, Outcome, Record
 from llarp_cli.learning.rollouts import Rollout
+from llarp_cli.learning.stragglers import Limit
 from llarp_cli.policy.contract import Policy
 
 GROUPS = 2
@@ -76,7 +77,9 @@ class Collector:
         self._features = perceived[:0]
         self._actions = torch.zeros(0, dtype=torch.int64, device=self.device)
 
-    def collect(self, steps: int, *, expert: bool = False, expert_share: float = 0.0) -> Rollout:
+    def collect(
+        self, steps: int, *, expert: bool = False, expert_share: float = 0.0, enough: Callable[[], bool] | None = None
+    ) -> Rollout:
         """Take `steps` steps in every environment.
 
         Args:
@@ -84,10 +87,13 @@ class Collector:
             expert: ask the expert for its choice at every step.
             expert_share: the share of the episodes begun now in which the expert acts. While it acts in
                 every environment, the policy is not run at all.
+            enough: asked at every step whether to stop early; see `stragglers`.
         """
         kept, new = len(self._actions), steps * self.rows
         shape = (steps, self.rows)
+        limit = Limit(steps, enough)
         record = Record(
+            limit=limit,
             kept=kept,
             features=torch.cat([self._features, self._features.new_empty(new, *self._features.shape[1:])]),
             actions=torch.cat([self._actions, self._actions.new_empty(new)]),
@@ -105,19 +111,20 @@ class Collector:
             return group.collect(record, expert=expert, expert_share=expert_share, only_expert=only_expert)
 
         outcomes = self._together(collect)
-        self._features, self._actions = record.features, record.actions
+        taken, learned = limit.steps, kept + limit.steps * self.rows
+        self._features, self._actions = record.features[:learned], record.actions[:learned]
         under_way = [trajectory for group in self.groups for trajectory in group.under_way]
         return Rollout(
             trajectories=[t for outcome in outcomes for t in outcome.ended] + [t for t in under_way if t.steps],
-            features=record.features,
-            actions=record.actions,
+            features=self._features,
+            actions=self._actions,
             kept=kept,
-            log_probs=record.log_probs,
-            values=record.values,
-            rewards=torch.from_numpy(record.rewards).to(self.device),
-            next_values=record.next_values,
-            ends=torch.from_numpy(record.ends).to(self.device),
-            labels=None if record.labels is None else torch.from_numpy(record.labels).to(self.device),
+            log_probs=record.log_probs[:taken],
+            values=record.values[:taken],
+            rewards=torch.from_numpy(record.rewards[:taken]).to(self.device),
+            next_values=record.next_values[:taken],
+            ends=torch.from_numpy(record.ends[:taken]).to(self.device),
+            labels=None if record.labels is None else torch.from_numpy(record.labels[:taken]).to(self.device),
             finished=[episode for outcome in outcomes for episode in outcome.finished],
         )
 

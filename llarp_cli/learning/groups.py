@@ -14,6 +14,7 @@ from torch import Tensor
 from llarp_cli.backbones.transfer import to_device
 from llarp_cli.learning.clock import Clock
 from llarp_cli.learning.rollouts import Finished, Trajectory, pack
+from llarp_cli.learning.stragglers import Limit
 from llarp_cli.policy.contract import Decision, Fragments, Policy
 from llarp_cli.policy.parts import ReadAhead
 
@@ -22,6 +23,7 @@ from llarp_cli.policy.parts import ReadAhead
 class Record:
     """What a rollout is written into; each group of rows writes to its own columns. See `Rollout`."""
 
+    limit: Limit
     kept: int
     features: Tensor
     actions: Tensor
@@ -92,12 +94,13 @@ class Group:
             only_expert: the expert acts in every environment, and the policy is not run before the end.
         """
         outcome = Outcome()
-        steps, width = record.rewards.shape
+        width = record.rewards.shape[1]
         own = self.columns
         # A GPU has time for whole episodes, but not for a few tokens at every step.
         at_once = self.device.type == "cpu" and not only_expert
         cut: list[Cut] = []
-        for t in range(steps):
+        t = 0
+        while not record.limit.reached(t):
             for trajectory in self.under_way:
                 if not trajectory.steps:
                     trajectory.by_expert = expert and self._random.random() < expert_share
@@ -126,15 +129,16 @@ class Group:
                 outcome.ended.append(self.under_way[row])
                 self.under_way[row] = Trajectory(instructions[row])
                 self._read_ahead.begun(1)
+            t += 1
 
         if only_expert:
             # The policy has not seen these steps yet; its next value is asked for below.
             self.rebuild(record.features, record.actions)
         decision, _ = self._act(deterministic=True)
-        following = torch.cat([record.values[1:, own], decision.values.unsqueeze(0)])
-        ends = to_device(record.ends[:, own].copy(), self.device)
+        following = torch.cat([record.values[1:t, own], decision.values.unsqueeze(0)])
+        ends = to_device(record.ends[:t, own].copy(), self.device)
         # Where an episode was cut off, the value of what was last seen is there already, or comes now.
-        record.next_values[:, own] = torch.where(ends, record.next_values[:, own], following)
+        record.next_values[:t, own] = torch.where(ends, record.next_values[:t, own], following)
         self._value_together(cut, record)
         return outcome
 

@@ -37,6 +37,7 @@ from llarp_cli.learning.progress import Progress
 from llarp_cli.learning.resuming import processes_of
 from llarp_cli.learning.rollouts import Finished, Rollout
 from llarp_cli.learning.signals import StopSignals
+from llarp_cli.learning.stragglers import Finishers
 from llarp_cli.policy.contract import Policy
 from llarp_cli.runs import RunDirectory
 
@@ -99,16 +100,17 @@ class Trainer:
         seed = recipe.seed * 1_000_003 + accelerator.process_index
         self.collector = Collector(policy, environments, device=accelerator.device, clock=self.clock, seed=seed)
         self.learner = Learner(policy, accelerator, weight_decay=recipe.ppo.weight_decay, seed=recipe.seed)
+        self.finishers: Finishers | None = None
+        if accelerator.num_processes > 1 and recipe.ppo.finish_share < 1:
+            self.finishers = Finishers(
+                recipe.ppo.finish_share, process=accelerator.process_index, processes=accelerator.num_processes
+            )
         self.steps = 0
         self.updates = 0
         self.success = SuccessAverage()
         self.best: dict[str, float] = {"steps": 0, "success": -1.0}
         self.saved_at: int | None = None
         self.seconds = dict.fromkeys((*PARTS, "other"), 0.0)
-
-    @property
-    def steps_per_update(self) -> int:
-        return self.recipe.ppo.rollout_steps * self.recipe.num_envs * self.accelerator.num_processes
 
     @property
     def stage(self) -> Stage:
@@ -181,16 +183,19 @@ class Trainer:
         begun = perf_counter()
         stage = self.stage
         self.clock.read()
+        how = {} if self.finishers is None else {"enough": self.finishers.enough}
         if stage == "imitation":
             options = self.recipe.imitation
             share = expert_share(self.steps, options.steps, options.expert_acts_until)
-            rollout = self.collector.collect(self.recipe.ppo.rollout_steps, expert=True, expert_share=share)
-        else:
-            rollout = self.collector.collect(self.recipe.ppo.rollout_steps)
+            how |= {"expert": True, "expert_share": share}
+        rollout = self.collector.collect(self.recipe.ppo.rollout_steps, **how)
+        if self.finishers is not None:
+            self.finishers.finish()
+        taken = self._taken(rollout)
         with self.clock("update"):
             figures = self._learn(rollout, stage)
         self.collector.rebuild()
-        self.steps += self.steps_per_update
+        self.steps += taken
         self.updates += 1
 
         seconds = self.clock.read()
@@ -205,7 +210,7 @@ class Trainer:
             **self._outcomes(rollout.finished),
             **figures,
             "seconds": {part: round(value, 4) for part, value in seconds.items()},
-            "steps_per_second": round(self.steps_per_update / elapsed, 1),
+            "steps_per_second": round(taken / elapsed, 1),
         }
 
     def _learn(self, rollout: Rollout, stage: Stage) -> dict[str, float]:
@@ -213,8 +218,7 @@ class Trainer:
         # Imitation regresses values to what was really earned; PPO trades that off against variance.
         gae_lambda = ppo.gae_lambda if stage == "ppo" else 1.0
         gained, returns = rollout.targets(gamma=ppo.gamma, gae_lambda=gae_lambda, reward_scale=ppo.reward_scale)
-        gather = self.accelerator.gather
-        variance = explained_variance(gather(rollout.values.flatten()), gather(returns.flatten()))
+        variance = explained_variance(self._everywhere(rollout.values.flatten()), self._everywhere(returns.flatten()))
         if ppo.normalize_advantages:
             gained = self._normalized(gained)
         gained, returns = gained.flatten(), returns.flatten()
@@ -284,6 +288,16 @@ class Trainer:
         if self.recipe.ppo.lr_schedule == "constant":
             return lr
         return lr * (1 - (self.steps - begin) / (end - begin))
+
+    def _taken(self, rollout: Rollout) -> int:
+        """Steps of all processes."""
+        return int(self.learner.total(torch.tensor(rollout.rewards.numel(), device=self.accelerator.device)))
+
+    def _everywhere(self, values: torch.Tensor) -> torch.Tensor:
+        """One line of numbers from all processes, which may have unequally many."""
+        counts = self.accelerator.gather(torch.tensor([len(values)], device=values.device)).tolist()
+        rows = self.accelerator.gather(self.accelerator.pad_across_processes(values)).view(len(counts), -1)
+        return torch.cat([row[:count] for row, count in zip(rows, counts, strict=True)])
 
     def _normalized(self, gained: torch.Tensor) -> torch.Tensor:
         """Zero mean and unit variance over the steps of all processes."""
