@@ -27,15 +27,16 @@ EXACT = 1e-6
 class Cramped(ToyPolicy):
     """Runs out of memory beyond so many steps with gradient."""
 
-    def __init__(self, room: int, seed: int = 0):
+    def __init__(self, room: int, seed: int = 0, error: type[Exception] = torch.cuda.OutOfMemoryError):
         super().__init__(seed)
         self.room = room
         self.failures = 0
+        self.error = error
 
     def evaluate(self, fragments):
         if torch.is_grad_enabled() and len(fragments.features) > self.room:
             self.failures += 1
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            raise self.error("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return super().evaluate(fragments)
 
 
@@ -88,8 +89,9 @@ def test_the_gradient_is_that_of_one_batch(kind, parts):
     )
 
 
-def test_what_does_not_fit_is_cut_in_halves_and_nothing_of_it_is_lost():
-    policy, roomy = Cramped(room=10), ToyPolicy()
+@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError, MemoryError])
+def test_what_does_not_fit_is_cut_in_halves_and_nothing_of_it_is_lost(error):
+    policy, roomy = Cramped(room=10, error=error), ToyPolicy()
     rollout = a_rollout(roomy)
     seen = []
 

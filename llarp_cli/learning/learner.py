@@ -131,7 +131,7 @@ class Learner:
             told = None
             try:
                 told = self._backward(rollout, parts, loss_of, count)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
             # From here on the error is gone, and with it what its frames held.
