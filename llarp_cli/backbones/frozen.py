@@ -183,7 +183,11 @@ class FrozenBackbone:
             buckets.setdefault(-(-len(ids) // BUCKET) * BUCKET, []).append((text, ids))
         for width, texts in sorted(buckets.items()):
             for part in self._batches(texts):
-                for (text, _), encoded in zip(part, encode([ids for _, ids in part], width), strict=True):
+                made = encode([ids for _, ids in part], width)
+                if self.device.type == "cuda" and not torch.is_grad_enabled():
+                    # Another group of environments may take them from the store, and computes in a stream of its own.
+                    torch.cuda.current_stream(self.device).synchronize()
+                for (text, _), encoded in zip(part, made, strict=True):
                     found[text] = encoded
                     known.add(text, encoded)
         return [found[text] for text in instructions]
