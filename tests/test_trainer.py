@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from toy_learning import ToyPolicy, open_toy, toy_recipe, toy_trainer, train_toy
@@ -81,6 +82,17 @@ def test_resuming_changes_nothing(tmp_path, changes):
     assert figures(straight.run) == figures(other.run)
     for name, value in straight.policy.state_dict().items():
         assert torch.equal(value, other.policy.state_dict()[name]), name
+
+
+def test_each_process_goes_on_with_its_own_order_of_minibatches(tmp_path):
+    trainer = begun(tmp_path / "run", steps=256)
+    finish(trainer)
+    # As if this were another process than the first, which wrote the counters.
+    path = trainer.run.last() / "trainer" / "counters.json"
+    other = np.random.Generator(np.random.PCG64(9)).bit_generator.state
+    path.write_text(json.dumps({**json.loads(path.read_text()), "minibatch_order": other}))
+    again = resumed(trainer.run, steps=256)
+    assert again.learner.random.bit_generator.state == trainer.learner.random.bit_generator.state
 
 
 def test_a_linear_schedule_ends_at_nothing(tmp_path):

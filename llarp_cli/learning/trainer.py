@@ -142,6 +142,8 @@ class Trainer:
                 own = load_tensors(path)
                 self.collector.load_state_dict(own["collector"])
                 restore_random_states(own["random"])
+                # Processes draw unequally often, by how many episodes they have; older checkpoints know the first's.
+                self.learner.random.bit_generator.state = own.get("minibatch_order", counters["minibatch_order"])
         else:
             self.collector.reset()
         if self.accelerator.is_main_process:
@@ -377,10 +379,12 @@ class Trainer:
             self.run.open_staging(self.steps)
         self.accelerator.wait_for_everyone()
         folder = staging / "trainer"
-        save_tensors(
-            {"collector": self.collector.state_dict(), "random": random_states()},
-            folder / f"process-{self.accelerator.process_index}.pt",
-        )
+        own = {
+            "collector": self.collector.state_dict(),
+            "random": random_states(),
+            "minibatch_order": self.learner.random.bit_generator.state,
+        }
+        save_tensors(own, folder / f"process-{self.accelerator.process_index}.pt")
         self.accelerator.wait_for_everyone()
         success = self.success.value()
         if success is not None and success >= self.best["success"]:
