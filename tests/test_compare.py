@@ -229,6 +229,18 @@ def test_a_damaged_evaluation_is_said_so(tmp_path, llarp):
     assert result.exit_code == 2 and "is damaged" in result.stderr and len(result.stderr.splitlines()) == 2
 
 
+def test_damaged_metrics_and_recipes_are_said_so(tmp_path):
+    run = make_run(tmp_path / "a", curve=[0.5])
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write("?\n")
+    with pytest.raises(UsageProblem, match=r"metrics\.jsonl' is damaged: line 2"):
+        compare([str(run)])
+    told = {"recipe": {"seed": "one"}, "records": [record("new_scenes", [1]).to_json()]}
+    (tmp_path / "a.json").write_text(json.dumps(told))
+    with pytest.raises(UsageProblem, match="its recipe is none"):
+        compare([str(tmp_path / "a.json")])
+
+
 def test_an_evaluation_of_weights_that_are_no_longer_there_does_not_count(tmp_path):
     a = make_run(tmp_path / "a", curve=[0.5], checkpoints=[1000])
     tried(a, 1000, "train", [1])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llarp_cli.comparison.curves import read_updates
+from pydantic import ValidationError
+
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem, unknown
 from llarp_cli.evaluation.records import Record, kept, records_in, run_of
@@ -130,7 +131,7 @@ def _open(name: str) -> Run:
 def _from_run(name: str, run: RunDirectory, pinned: int | None) -> Run:
     recipe, facts = run.recipe(), run.facts()
     records = [record for record in kept(run.path) if not _stale(run, record)]
-    updates = read_updates(run.metrics)
+    updates = run.read_metrics()
     # Evaluations and metrics stay when checkpoints are let go.
     reached = [*run.numbered(), *(record.steps for record in records if record.steps is not None)]
     parts = {key: facts.get(key) for key in ("num_processes", "world")}
@@ -167,7 +168,10 @@ def _from_json(name: str, path: Path) -> Run:
             f"'{name}' does not tell episode by episode how it went: it is no evaluation, or an old one",
             "write it again: llarp eval POLICY --json FILE",
         )
-    recipe = None if value.get("recipe") is None else Recipe.model_validate(value["recipe"])
+    try:
+        recipe = None if value.get("recipe") is None else Recipe.model_validate(value["recipe"])
+    except ValidationError as error:
+        raise UsageProblem(f"'{name}' is damaged: its recipe is none", "write it again: llarp eval --json") from error
     return Run(name, records[0].policy, None, recipe, records[0].steps, False, tuple(records), ())
 
 
