@@ -361,6 +361,7 @@ def _banner(
     minibatches = min(recipe.ppo.minibatches, recipe.num_envs)
     minibatch = recipe.num_envs * recipe.ppo.rollout_steps // minibatches
     dtype = str(backbone.dtype).removeprefix("torch.")
+    again = f"; {backbone.recomputed_layers} layers computed again in updates" if backbone.recomputed_layers else ""
     resumed = ""
     if checkpoint is not None:
         before, now = processes_of(checkpoint), accelerator.num_processes
@@ -370,7 +371,7 @@ def _banner(
     lines = [
         f"run        {run.path}{resumed}",
         f"policy     {recipe.policy}: {trained:,} trained parameters",
-        f"backbone   {backbone.identity.name} ({backbone.identity.weights}): {reader}; {dtype}, {why}",
+        f"backbone   {backbone.identity.name} ({backbone.identity.weights}): {reader}; {dtype}, {why}{again}",
         f"vision     {encoder.name}, {encoder.image_size} x {encoder.image_size} pixels,"
         f" {encoder.tokens} token{'s' if encoder.tokens > 1 else ''} a step",
         *(f"           {line}" for line in arithmetic(recipe, accelerator.num_processes)),
