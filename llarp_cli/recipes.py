@@ -26,6 +26,8 @@ COMMAND_LINE = "command line"
 
 MAX_BYTES, MAX_DEPTH = 64 << 10, 16
 """Of a recipe and of a value on the command line."""
+MAX_BITS = 1024
+"""Of a whole number: what a floating-point one may be as large as."""
 MAX_PROBLEMS = 10
 """Mistakes told at once."""
 
@@ -192,7 +194,10 @@ class UniqueKeyLoader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, int) and value.bit_length() > MAX_BITS:
+                raise ValueError(f"a number of more than {MAX_BITS} bits")
+            return value
         except (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError) as error:
             # A date with a 13th month, a number of ten thousand digits.
             reason = f"not a value: {shortened(error)}"

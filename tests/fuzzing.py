@@ -113,6 +113,8 @@ class Watch:
             paths = [path]
         elif event in ("os.rename", "os.link", "os.symlink"):
             paths = list(arguments[:2]) if event == "os.rename" else [arguments[1]]
+        elif event in ("os.remove", "os.rmdir") and arguments[1] != -1:
+            return  # within a folder that is being removed, which was looked at
         elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.truncate", "shutil.rmtree"):
             paths = [arguments[0]]
         elif event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn"):

@@ -20,11 +20,11 @@ def test_nothing_hostile_works(tmp_path, monkeypatch):
     run = made(tmp_path)
     (tmp_path / "work").mkdir()
     fuzzer = Fuzzer(tmp_path / "work", tmp_path / "policy", run)
-    fuzzer.fuzz(400, seed=1)
+    fuzzer.fuzz(250, seed=1)
     assert not fuzzer.failures, fuzzer.failures[:3]
     assert len(fuzzer.counts) == len(fuzzer.kinds)
     # It is not all refused at the door.
-    assert sum(codes.get("0", 0) for codes in fuzzer.counts.values()) > 20
+    assert sum(codes.get("0", 0) for codes in fuzzer.counts.values()) > 10
 
 
 def made(folder):
