@@ -42,7 +42,7 @@ demo: install
 	@echo "  llarp rollout $(RUN) --video mine.mp4 --instruction 'take the apple to the sofa'"
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # habitat-lab's pins are not ours: an environment of its own.
 HABITAT_VENV ?= .venv-habitat
