@@ -344,7 +344,7 @@ class Fuzzer:
                 {"name": f"X{i}", "expr_type": dice.choice(("apple", "mug", "lid"))} for i in range(dice.randrange(9))
             ]
             goal = {"expr_type": "AND", "quantifier": "FORALL", "inputs": names, "sub_exprs": [goal]}
-            for _ in range(dice.choice((0, 3, 20))):
+            for _ in range(dice.choice((0, 3, 12))):
                 goal = {"expr_type": "NOR", "sub_exprs": [goal, goal]}
         if dice.random() < 0.3 and isinstance(goal, dict):
             goal["sub_exprs"] = [dice.choice(PREDICATES)]
