@@ -2,11 +2,12 @@
 
     python benchmarks/growth.py --json growth.json
 
-Prints tables in Markdown; takes about ten minutes on one core. Figures are steps per core-second, so that other work on
-the machine disturbs them little. Acting contains making the cache anew after each rollout, and rollouts of more than 32
-environments are shorter here, to save time: so they pay that more often. Each row has a process to itself; memory is the
-most that it held, of which about 500 MiB are torch and llarp. Computed rows say so. `--only "episode steps"` measures one
-table, `--only "episode steps:64-128"` one row.
+Prints tables in Markdown; takes about ten minutes on one core. Figures are steps per core-second, so that other work
+on the machine disturbs them little. Acting contains making the cache anew after each rollout, and rollouts of more than
+32 environments are shorter here, to save time: so they pay that more often. Each row has a process to itself; memory is
+the most that it held, of which about 500 MiB are torch and llarp. Computed rows say so.
+
+`--only "episode steps"` measures one table, `--only "episode steps:64-128"` one row.
 """
 
 from __future__ import annotations
