@@ -198,7 +198,7 @@ def test_random_weights_keep_the_tokenizer_and_follow_their_seed():
     assert first.identity.hash == same.identity.hash
     assert len({first.identity.hash, other.identity.hash, pretrained.identity.hash}) == 3
     assert first.identity.weights == "random" and first.token_scale == pytest.approx(0.02, rel=0.01)
-    with pytest.raises(UsageProblem, match="backbone.seed = 1: the weights of backbone 'minilm' are not random"):
+    with pytest.raises(UsageProblem, match=r"backbone\.seed = 1: the weights of backbone 'minilm' are not random"):
         plugin.load(BackboneOptions(seed=1), "cpu")
 
 
