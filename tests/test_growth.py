@@ -31,6 +31,8 @@ def test_the_smallest_row_is_measured_and_larger_models_are_computed_from_such(g
     growth.table("parameters, computed", growth.computed(row), growth.COMPUTED_HEADER)
     lines = capsys.readouterr().out.strip().splitlines()
     assert len(cells) == len(growth.HEADER)
+    alone = growth.cells({"ours": row["ours"]})  # as of very many environments
+    assert (alone[:2], alone[2:6], alone[6]) == (cells[:2], ["-"] * 4, cells[6])
     assert [line.split("|")[1].strip() for line in lines if line] == [
         "parameters",
         "---",
