@@ -423,7 +423,7 @@ class Fuzzer:
             )
             return ["export", str(link), "--out", str(self.out / "export")]
         elif how == 3:
-            name = dice.choice(("..1", "-1", "٣", "1e3", "0" * 250, "99999999999999999999", "7 ", ".9.tmp"))
+            name = dice.choice(("..1", "-1", "٣", "1e3", "0" * 250, "99999999999999999999", "7 ", ".9"))
             last.rename(last.with_name(name))
         else:
             (run / "recipe.yaml").write_bytes(self._spoilt_text((run / "recipe.yaml").read_text(), dice))
