@@ -2,11 +2,11 @@
 
     python benchmarks/soak.py --run-dir /tmp/soak --record soak.jsonl --minutes 120
 
-Trains with the quickstart recipe again and again, made long enough never to end by itself, and every few seconds
-writes down the memory and the open files of the training process. Interrupted, or given fewer minutes at a time, it
-goes on with the run and the record: the minutes of all parts count. Each part warms up anew, and a slope is never
-taken across two parts. Prints the slopes; its exit status is 1 if memory grows by more than 1 MB a minute or files
-stay open.
+Trains with the quickstart recipe, made long enough never to end by itself, and every few seconds writes down the
+memory and the open files of the training process and how many environment steps it has taken. Interrupted, or given
+fewer minutes at a time, it goes on with the run and the record: the minutes of all parts count. Each part warms up
+anew, and a slope is never taken across two parts. Prints the slopes; its exit status is 1 if memory grows by more than
+1 MB a minute or files stay open.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -29,25 +31,31 @@ MOST_GROWTH = 1.0
 """MB a minute."""
 MOST_FILES = 8
 """Open files more than the fewest after the warm-up."""
+TAIL = 1 << 16
+"""Bytes at the end of the metrics in which there is a whole line."""
 FOR_EVER = 10**11
 """Environment steps."""
 
 
-def watch(command: Sequence[str], record: Path, part: int, seconds: float, every: float) -> int:
+def watch(
+    command: Sequence[str], record: Path, part: int, seconds: float, every: float, metrics: Path, said: IO[str]
+) -> int:
     """Run a command for some time, then ask it to stop.
 
     Args:
-        command: prints what it likes to stderr.
-        record: gets a line for each look: part, minutes, memory in MB, open files.
+        command: a training.
+        record: gets a line for each look: part, minutes, memory in MB, open files, environment steps.
         part: number of this part.
         seconds: how long.
         every: seconds between looks.
+        metrics: the training's, for its steps.
+        said: takes what it writes to stderr.
 
     Returns:
         its exit status.
     """
     begun = time.monotonic()
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=said)
     seen = psutil.Process(process.pid)
     try:
         while process.poll() is None and time.monotonic() - begun < seconds:
@@ -60,6 +68,7 @@ def watch(command: Sequence[str], record: Path, part: int, seconds: float, every
                     "own_mb": round(memory.uss / 1e6, 2),
                     "files": seen.num_fds(),
                     "threads": seen.num_threads(),
+                    "steps": steps_taken(metrics),
                 }
             except psutil.NoSuchProcess:
                 break
@@ -74,6 +83,18 @@ def watch(command: Sequence[str], record: Path, part: int, seconds: float, every
             process.kill()
 
 
+def steps_taken(metrics: Path) -> int:
+    """What the last whole line of a run's metrics says; 0 before there is one."""
+    try:
+        with metrics.open("rb") as file:
+            file.seek(max(0, metrics.stat().st_size - TAIL))
+            whole = file.read().splitlines(keepends=True)
+    except OSError:
+        return 0
+    ended = [line for line in whole if line.endswith(b"\n") and line.startswith(b'{"steps":')]
+    return json.loads(ended[-1])["steps"] if ended else 0
+
+
 def summary(lines: list[dict], warm_up: float = WARM_UP) -> dict:
     """What a record says.
 
@@ -82,10 +103,12 @@ def summary(lines: list[dict], warm_up: float = WARM_UP) -> dict:
         warm_up: minutes at the beginning of each part that do not count.
 
     Returns:
-        minutes in all and after warm-up; growth of memory, MB a minute, the mean over parts by their length; the most
-        files that were open beyond the fewest after a warm-up; most memory.
+        minutes in all and after warm-up; growth of memory, MB a minute and MB per 100,000 environment steps, the means
+        over parts by their length; environment steps after warm-up; the most files that were open beyond the fewest
+        after a warm-up; most memory.
     """
-    minutes = counted = growth = 0.0
+    minutes = counted = growth = grown = 0.0
+    steps = 0
     files = 0
     for part in sorted({line["part"] for line in lines}):
         own = [line for line in lines if line["part"] == part]
@@ -94,13 +117,19 @@ def summary(lines: list[dict], warm_up: float = WARM_UP) -> dict:
         if len(warm) < 3:
             continue
         length = warm[-1]["minutes"] - warm[0]["minutes"]
-        growth += slope([line["minutes"] for line in warm], [line["rss_mb"] for line in warm]) * length
+        memory = [line["rss_mb"] for line in warm]
+        growth += slope([line["minutes"] for line in warm], memory) * length
         counted += length
+        taken = warm[-1]["steps"] - warm[0]["steps"]
+        grown += slope([line["steps"] for line in warm], memory) * taken
+        steps += taken
         files = max(files, max(line["files"] for line in warm) - min(line["files"] for line in warm))
     return {
         "minutes": round(minutes, 2),
         "minutes_after_warm_up": round(counted, 2),
         "mb_per_minute": round(growth / counted, 3) if counted else None,
+        "steps_after_warm_up": steps,
+        "mb_per_100k_steps": round(1e5 * grown / steps, 3) if steps else None,
         "files_more": files,
         "most_mb": max((line["rss_mb"] for line in lines), default=0.0),
     }
@@ -143,9 +172,14 @@ def main() -> None:
     if left > 0:
         part = max((line["part"] for line in lines), default=-1) + 1
         typed = command(options.run_dir, options.recipe, options.overrides)
-        status = watch(typed, options.record, part, 60 * min(left, options.part), options.every)
-        if status != 130:
-            sys.exit(f"training ended with status {status}: see {options.run_dir / 'train.log'}")
+        options.record.write_text("".join(json.dumps(line) + "\n" for line in lines))  # without a line cut short
+        seconds = 60 * min(left, options.part)
+        with tempfile.TemporaryFile("w+") as said:
+            metrics = options.run_dir / "metrics.jsonl"
+            status = watch(typed, options.record, part, seconds, options.every, metrics, said)
+            said.seek(0)
+            if status not in (130, -signal.SIGTERM):  # the second: before it had begun
+                sys.exit(f"training ended with status {status}:\n{said.read()[-2000:]}")
     told = summary(read(options.record))
     print(json.dumps(told, indent=2))
     sys.exit(0 if flat(told) else 1)
@@ -159,4 +193,5 @@ def read(record: Path) -> list[dict]:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # the training ends with its watcher
     main()

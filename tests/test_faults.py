@@ -511,6 +511,7 @@ def looks(part, growth, *, files=(10,), minutes=20):
             "minutes": t / 4,
             "rss_mb": 500 + min(t, 20) * 20 + growth * t / 4,
             "files": files[t % len(files)],
+            "steps": 1000 * part + 500 * t,
         }
         for t in range(4 * minutes)
     ]
@@ -519,6 +520,7 @@ def looks(part, growth, *, files=(10,), minutes=20):
 def test_a_soak_sees_growth_within_parts_and_not_between_them(soak):
     told = soak.summary([*looks(0, 0.1), *looks(1, 0.1)])
     assert told["mb_per_minute"] == pytest.approx(0.1) and told["minutes"] == 39.5
+    assert told["mb_per_100k_steps"] == pytest.approx(5) and told["steps_after_warm_up"] == 2 * 500 * 59
     assert soak.flat(told)
     assert not soak.flat(soak.summary([*looks(0, 0.1), *looks(1, 5.0)]))
     assert not soak.flat(soak.summary(looks(0, 0.0, files=(10, 10, 30))))
@@ -530,8 +532,11 @@ def test_a_soak_watches_a_process_and_its_files(soak, tmp_path):
         "import time, signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\nheld = []\n"
         "while True:\n    held.append((bytearray(200_000), open('/dev/null')))\n    time.sleep(0.01)\n"
     )
-    record = tmp_path / "record"
-    assert soak.watch([sys.executable, "-c", leaking], record, 0, 1.5, 0.1) == 130
+    record, metrics = tmp_path / "record", tmp_path / "metrics.jsonl"
+    metrics.write_text('{"steps": 64, "update": 1}\n{"steps": 128, "upd')
+    with (tmp_path / "said").open("w") as said:
+        assert soak.watch([sys.executable, "-c", leaking], record, 0, 1.5, 0.1, metrics, said) == 130
     told = soak.summary(soak.read(record), warm_up=0.005)
     assert told["mb_per_minute"] > 10 and told["files_more"] > 3
-    assert {line["part"] for line in soak.read(record)} == {0}
+    assert {(line["part"], line["steps"]) for line in soak.read(record)} == {(0, 64)}
+    assert soak.steps_taken(tmp_path / "none") == 0
