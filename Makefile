@@ -1,6 +1,7 @@
 # make demo    sets everything up, trains, evaluates, films and exports a policy
 # make test    sets everything up and runs the tests
-# Both need Python 3.10 or newer and a package registry, and can be run again at any time.
+# make docs    sets everything up and builds the documentation site
+# All need Python 3.10 or newer and a package registry, and can be run again at any time.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,10 +10,10 @@ RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help install demo test test-habitat test-slow lint format clean
+.PHONY: help install demo test docs test-habitat test-slow lint format clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -3
+	@sed -n 's/^# //p' Makefile | head -4
 
 install: $(INSTALLED)
 
@@ -44,6 +45,15 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# Any warning fails. docs/generate.py brings the pages up to date that repeat what the program says.
+docs: install
+	@$(BIN)/python -c 'import sphinx' 2>/dev/null || \
+	  { echo "error: the documentation needs Python 3.11 or newer"; \
+	    echo "hint: make docs PYTHON=python3.12 VENV=.venv-docs"; exit 2; } >&2
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx -q -b html -n -W --keep-going -c docs . docs/_site
+	@echo "Look at docs/_site/index.html"
+
 # habitat-lab's pins are not ours: an environment of its own.
 HABITAT_VENV ?= .venv-habitat
 
@@ -69,4 +79,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(HABITAT_VENV) dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(HABITAT_VENV) dist docs/_site .pytest_cache .ruff_cache .hypothesis

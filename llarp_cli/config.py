@@ -94,7 +94,7 @@ class VisionOptions(Section):
     """The vision encoder.
 
     Attributes:
-        name: a vision plugin ("home", "vc1", "cnn", `hf:ORG/NAME`); None takes the environment's own.
+        name: a vision plugin ("home", "vc1", "cnn", `hf:ORG/NAME`); left out, the environment's own.
         weights: hub id or local path in place of the plugin's own, or "random".
         image_size: side of the square picture, pixels.
         tokens: K, observation tokens per step.
@@ -173,7 +173,7 @@ class TaskOptions(Section):
 
 
 class RewardOptions(Section):
-    """Reward per step (design of the benchmark, `docs/benchmark.md`).
+    """Reward per step, as the benchmark states it.
 
     Attributes:
         success: paid once, when the goal is reached.
@@ -193,7 +193,11 @@ class ImitationOptions(Section):
 
     Attributes:
         steps: environment steps; 0 leaves the stage out.
-        lr, epochs, minibatches: of its updates.
+        lr: learning rate (AdamW's).
+        epochs: how often an update learns from each step.
+        minibatches: parts of an update, whole episodes shared out so that each has about as many steps.
+        value_coefficient: weight of the value's squared error beside the cross-entropy on the expert's choices.
+        max_grad_norm: longer gradients are scaled down to it.
         expert_acts_until: share of the stage over which the expert's share of acted episodes falls from 1 to 0.
     """
 
@@ -210,12 +214,23 @@ class PPOOptions(Section):
     """Proximal policy optimisation (Schulman et al. 2017), names as in the paper.
 
     Attributes:
-        rollout_steps: steps per environment between updates.
+        gamma: discount of rewards to come.
+        gae_lambda: generalised advantage estimation's; 1 gives discounted returns, 0 one-step errors.
+        lr: learning rate (AdamW's).
+        epochs: how often an update learns from each step.
+        minibatches: parts of an update, whole episodes shared out so that each has about as many steps.
+        rollout_steps: steps per environment between updates, imitation's too.
+        clip: how far the probability ratio may profit from moving away from 1.
+        value_coefficient: weight of the value loss.
+        entropy_coefficient: weight of the entropy bonus.
+        max_grad_norm: longer gradients are scaled down to it.
+        normalize_advantages: to zero mean and unit variance, over all steps of the rollout.
+        weight_decay: AdamW's, imitation's too.
         finish_share: of several processes; once so many have collected all their steps, the others stop after those
             that they have, at least a quarter (Wijmans et al. 2020). 1 waits for all.
         reward_scale: factor on the reward before returns are computed.
         clip_value: clip the value loss as the reference does.
-        lr_schedule: how lr and imitation lr change over the run.
+        lr_schedule: "linear" lets each stage's learning rate fall to 0 at the stage's end.
     """
 
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.99
