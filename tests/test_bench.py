@@ -331,13 +331,21 @@ def test_the_commands_write_a_table_and_json(llarp, tmp_path, work):
     assert told["measured"] == work
     layouts = ["ours", "reference"] + ["recompute"] * (work == "rollout")
     for name in layouts:
-        assert set(told[name]) == FIGURES | ({"checkpoint_mib"} if work == "train" else set())
+        more = {"checkpoint_mib"} if work == "train" else set()
+        if (work, name) == ("rollout", "ours"):
+            more = {"rebuild_seconds", "rebuild_core_seconds"}
+        assert set(told[name]) == FIGURES | more
         assert set(told[name]["share"]) == {*PARTS, WAITING}
         assert sum(told[name]["share"].values()) == pytest.approx(1.0, abs=0.01)
         assert name in result.stdout
     assert {"versions", "processor", "date"} <= set(told["machine"])
     assert told["workload"]["num_envs"] == 4
     assert f"ratio, reference / ours: {told['ratio']:.2f}" in result.stdout
+    if work == "rollout":
+        acting = told["ours"]["seconds"] - told["ours"]["rebuild_seconds"]
+        assert 0 < acting < told["ours"]["seconds"]
+        assert told["ratio_acting"] == pytest.approx(told["reference"]["seconds"] / acting, rel=0.01)
+        assert f"with the cache kept: {told['ratio_acting_recompute']:.2f}" in result.stdout
     per_step = [told[name]["all_seconds"] for name in ("ours", "reference")]
     if work != "train":
         medians = [float(np.median(seconds)) for seconds in per_step]

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from llarp_cli.bench.meter import Shares
+from llarp_cli.bench.meter import Sample, Shares, timed
 from llarp_cli.bench.objective import ppo_objective
 from llarp_cli.bench.reference import (
     INSTRUCTION_TOKENS,
@@ -27,7 +27,11 @@ from llarp_cli.learning.rollouts import Rollout
 
 
 class Ours:
-    """Packed tokens behind prefixes computed once; see `learning`."""
+    """Packed tokens behind prefixes computed once; see `learning`.
+
+    Attributes:
+        rebuilt: what making the cache anew took, after each rollout.
+    """
 
     name = "ours"
 
@@ -40,6 +44,7 @@ class Ours:
         self.environments = parts.environments()
         self.collector = Collector(self.policy, self.environments, device=self.device, clock=Clock(), seed=load.seed)
         self.learner = Learner(self.policy, parts.accelerator, weight_decay=self.ppo.weight_decay, seed=load.seed)
+        self.rebuilt: list[Sample] = []
         self._begun = {name: value.clone() for name, value in self.policy.state_dict().items()}
 
     def reset(self) -> None:
@@ -48,7 +53,7 @@ class Ours:
     def rollout(self) -> Rollout:
         """Collect, and make the cache anew from the episodes under way, as after an update."""
         rollout = self.collector.collect(self.ppo.rollout_steps)
-        self.collector.rebuild()
+        self.rebuilt.append(timed(self.collector.rebuild, self.device))
         return rollout
 
     def update(self, rollout: Rollout) -> int:

@@ -14,6 +14,7 @@ ROWS = (
     ("steps learned from", "used_steps", "{:,.0f}"),
     ("seconds", "seconds", "{:.3f}"),
     ("core seconds", "core_seconds", "{:.3f}"),
+    ("  cache made anew", "rebuild_seconds", "{:.3f}"),
     ("LLM operations", "operations", "{:.3g}"),
     ("utilisation", "utilisation", "{:.1%}"),
     ("peak memory, MiB", "peak_memory_mib", "{:,.0f}"),
@@ -29,7 +30,7 @@ def as_table(told: dict[str, Any]) -> str:
     for label, key, form in ROWS:
         if key not in told[shown[0]] or (told["measured"] == "rollout" and key in LEARNING):
             continue
-        rows.append((label, *(form.format(told[name][key]) for name in shown)))
+        rows.append((label, *(form.format(told[name][key]) if key in told[name] else "-" for name in shown)))
     rows.append(("share of time", *("" for _ in shown)))
     for part in told[shown[0]]["share"]:
         shares = [told[name]["share"][part] for name in shown]
@@ -41,6 +42,11 @@ def as_table(told: dict[str, Any]) -> str:
             lines.append(
                 f"ratio, {other} / ours: {told['ratio' + suffix]:.2f} by the clock, "
                 f"{told['ratio_core' + suffix]:.2f} in core seconds"
+            )
+        if "ratio_acting" + suffix in told:
+            lines.append(
+                f"  with the cache kept: {told['ratio_acting' + suffix]:.2f} by the clock, "
+                f"{told['ratio_core_acting' + suffix]:.2f} in core seconds"
             )
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from llarp_cli.bench.layouts import Ours, Reference
 from llarp_cli.bench.measure import measure
-from llarp_cli.bench.meter import Shares
+from llarp_cli.bench.meter import Sample, Shares, median
 from llarp_cli.bench.workload import Workload, load, threads
 
 WARM_UP = 2
@@ -37,7 +37,9 @@ class Rollouts:
 def bench_rollout(workload: Workload, *, recompute: bool = False) -> dict[str, Any]:
     """Measure rollouts; see `measure` for what is returned.
 
-    A rollout of ours contains making the cache anew for the episodes under way, as after an update.
+    A rollout of ours contains making the cache anew for the episodes under way, as after an update: "rebuild_seconds"
+    and "rebuild_core_seconds" of "ours". The reference layout goes on with the keys and values of earlier weights; the
+    ratios of acting alone, when ours does too, are "ratio_acting" and "ratio_core_acting", likewise with "_recompute".
 
     Args:
         recompute: measure acting without a cache too ("recompute", "ratio_recompute").
@@ -53,4 +55,16 @@ def bench_rollout(workload: Workload, *, recompute: bool = False) -> dict[str, A
         for layout in layouts:
             for environment in layout.layout.environments:
                 environment.close()
+    if "ours" in told:
+        ours = next(layout.layout for layout in layouts if isinstance(layout.layout, Ours))
+        _tell_rebuilding(told, ours.rebuilt[WARM_UP : WARM_UP + workload.repeat])
     return {"measured": "rollout", **told}
+
+
+def _tell_rebuilding(told: dict[str, Any], rebuilt: list[Sample]) -> None:
+    """Add what making the cache anew takes, and the ratios without it."""
+    for clock, prefix in (("seconds", "ratio"), ("core_seconds", "ratio_core")):
+        ours = told["ours"][f"rebuild_{clock}"] = median(rebuilt, lambda sample, clock=clock: getattr(sample, clock))
+        for other, suffix in (("reference", ""), ("recompute", "_recompute")):
+            if other in told:
+                told[f"{prefix}_acting{suffix}"] = round(told[other][clock] / (told["ours"][clock] - ours), 3)
