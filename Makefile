@@ -73,10 +73,11 @@ test-slow: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(HABITAT_VENV) dist docs/_site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(HABITAT_VENV) dist docs/_site .pytest_cache .ruff_cache .mypy_cache .hypothesis

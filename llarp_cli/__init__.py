@@ -5,7 +5,7 @@ Importing this package imports neither torch nor transformers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_policy", "make_env"]
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llarp_cli.rearrangement.environment import make_env
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "load_policy":
         from llarp_cli.export import load_policy
 

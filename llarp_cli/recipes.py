@@ -203,7 +203,7 @@ class UniqueKeyLoader(yaml.SafeLoader):
             reason = f"not a value: {shortened(error)}"
             raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark) from error
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -238,7 +238,7 @@ def read_recipe(data: bytes, source: str) -> Recipe:
     return _validate({key: (value, source) for key, value in _leaves(_mapping(data, source), "")})
 
 
-def _read_yaml(path: Path, source: str) -> dict:
+def _read_yaml(path: Path, source: str) -> dict[Any, Any]:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -247,7 +247,7 @@ def _read_yaml(path: Path, source: str) -> dict:
     return _mapping(data, source)
 
 
-def _mapping(data: bytes, source: str) -> dict:
+def _mapping(data: bytes, source: str) -> dict[Any, Any]:
     try:
         value = read_yaml(data.decode() if len(data) <= MAX_BYTES else data)
     except UnicodeDecodeError as error:

@@ -42,13 +42,14 @@ class Prefix(Protocol):
         length: tokens.
     """
 
-    length: int
+    @property
+    def length(self) -> int: ...
 
 
 class RowCache(Protocol):
     """Rollout cache: R rows, each with its own instruction and its own number of tokens so far."""
 
-    def reset(self, rows: Sequence[int], prefixes: Sequence[Prefix]) -> None:
+    def reset(self, rows: Sequence[int], prefixes: Sequence[Any]) -> None:
         """Start rows afresh behind their instructions; the other rows are untouched."""
 
 
@@ -81,12 +82,14 @@ class Backbone(Protocol):
     token_scale: float
     vocabulary_size: int
     parameters: int
-    trained: nn.Module | None
+
+    @property
+    def trained(self) -> nn.Module | None: ...
 
     def tokenize(self, instructions: Sequence[str]) -> list[list[int]]:
         """Token ids of each instruction, as the backbone reads them."""
 
-    def encode(self, instructions: Sequence[str]) -> list[Prefix]:
+    def encode(self, instructions: Sequence[str]) -> Sequence[Prefix]:
         """The instruction prefixes; equal texts share one, kept in bounded memory until the weights change.
         With gradient, and made anew each time, where something is trained and gradients are on.
 
@@ -102,13 +105,13 @@ class Backbone(Protocol):
             UsageProblem: an instruction exceeds the context.
         """
 
-    def forward(self, tokens: Tensor, lengths: Sequence[int], prefixes: Sequence[Prefix]) -> Tensor:
+    def forward(self, tokens: Tensor, lengths: Sequence[int], prefixes: Sequence[Any]) -> Tensor:
         """Final hidden states of packed observation tokens.
 
         Args:
             tokens: [S, D], episode after episode; gradients flow to it.
             lengths: tokens of each of E episodes, summing to S.
-            prefixes: the E instructions.
+            prefixes: the E instructions, as `encode` gave them.
 
         Returns:
             [S, D] after the model's final normalisation.
@@ -118,14 +121,15 @@ class Backbone(Protocol):
         """A rollout cache for `rows` episodes of up to `capacity` tokens each behind their instructions."""
 
     def extend(
-        self, tokens: Tensor, lengths: Sequence[int], cache: RowCache, rows: Sequence[int], *, keep: bool = True
+        self, tokens: Tensor, lengths: Sequence[int], cache: Any, rows: Sequence[int], *, keep: bool = True
     ) -> Tensor:
         """`forward` for the next tokens of some rows, reading and filling the cache; no gradient.
 
         Args:
             tokens: [S, D] packed.
             lengths: new tokens of each named row, summing to S.
-            rows: distinct rows of the cache.
+            cache: as `open_cache` gave it.
+            rows: distinct rows of it.
             keep: False leaves the cache as it was, as if these tokens had not been read.
 
         Returns:
@@ -146,10 +150,14 @@ class BackbonePlugin(Protocol):
         extra: the pip extra that brings them.
     """
 
-    summary: str
-    weights: str | None
-    requires: tuple[str, ...]
-    extra: str | None
+    @property
+    def summary(self) -> str: ...
+    @property
+    def weights(self) -> str | None: ...
+    @property
+    def requires(self) -> tuple[str, ...]: ...
+    @property
+    def extra(self) -> str | None: ...
 
     def load(self, options: BackboneOptions, device: Any) -> Backbone:
         """Build the backbone and its frozen weights.

@@ -6,7 +6,7 @@ The gymnasium environments in `environment` are thin wrappers of this.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class Play:
         self.facts = Facts(self.simulator)
         self.goals = CompiledGoals(rows)
         self.searcher = Searcher(self.simulator, self.facts, image_size)
-        self.episodes: list[Episode | None] = [None] * rows
+        self.episodes = cast(list[Episode], [None] * rows)
         self.active = np.zeros(rows, bool)
         self.actions = np.zeros((rows, max_steps), np.int64)
         self.lengths = np.zeros(rows, np.int64)

@@ -9,6 +9,7 @@ predicates, reward and subgoals live once, vectorised, above this contract. Noth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -144,10 +145,14 @@ class World(Protocol):
     One whose scenes can be chosen has `at(scenes) -> World` besides, which gives `--env name:scenes`.
     """
 
-    name: str
-    version: str
-    sizes: dict[str, AssetSize]
-    vision: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def sizes(self) -> Mapping[str, AssetSize]: ...
+    @property
+    def vision(self) -> str: ...
 
     def scene(self, name: str) -> Scene:
         """The geometry of a scene; the same name gives the same scene.

@@ -30,11 +30,14 @@ class VisionEncoder(Protocol):
     name: str
     weights: str
     hash: str
-    renderer: str | None
     image_size: int
     tokens: int
     feature_size: int
-    trained: nn.Module | None
+
+    @property
+    def renderer(self) -> str | None: ...
+    @property
+    def trained(self) -> nn.Module | None: ...
 
     def perceive(self, rgb: NDArray[np.uint8]) -> Tensor:
         """What to store of pictures [B, H, W, 3]: half-precision features [B, K, F], or, where `trained`
@@ -50,9 +53,12 @@ class VisionPlugin(Protocol):
         extra: the pip extra that brings them.
     """
 
-    summary: str
-    requires: tuple[str, ...]
-    extra: str | None
+    @property
+    def summary(self) -> str: ...
+    @property
+    def requires(self) -> tuple[str, ...]: ...
+    @property
+    def extra(self) -> str | None: ...
 
     def load(self, options: VisionOptions, device: Any) -> VisionEncoder:
         """Build the encoder.

@@ -63,7 +63,7 @@ class HubEncoder:
         weights: str,
         device: Any = None,
     ):
-        self.name = options.name
+        self.name = options.name or weights
         self.weights = weights
         self.hash = hash_weights(model)
         self.image_size = options.image_size
