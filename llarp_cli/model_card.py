@@ -50,7 +50,7 @@ def read_results(file: Path) -> dict[str, Any]:
         with file.open("rb") as opened:
             results = json.loads(opened.read(MAX_RESULTS))
         Path(results["policy"])
-        _results(results)
+        _results(results).encode()
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageProblem(f"'{file}' holds no results of `llarp eval --json`", "give another file") from error
     return results

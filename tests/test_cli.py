@@ -186,6 +186,9 @@ def test_without_a_run_there_is_one_clear_line(llarp, verb):
             ["dataset", "generate", "nosplit", "--count", "1", "--seed", "0", "--out", "a.jsonl"],
             "unknown split 'nosplit'",
         ),
+        (["dataset", "show", "x" * 300], f"'{'x' * 60}...' is too long for a file's name"),
+        (["compare", "x" * 300], f"'{'x' * 60}...' is too long for a file's name"),
+        (["train", "--recipe", "quickstart", "--run-dir", "x" * 300], f"'{'x' * 60}...' is too long for a file's name"),
     ],
 )
 def test_the_users_mistakes_are_one_line_and_a_hint(llarp, tmp_path, arguments, message):
@@ -214,7 +217,7 @@ def break_recipes(monkeypatch, error: BaseException) -> None:
     def fail():
         raise error
 
-    monkeypatch.setattr("llarp_cli.recipes.shipped_recipes", fail)
+    monkeypatch.setattr("llarp_cli.shipped.shipped_recipes", fail)
 
 
 def test_failed_work_exits_1_with_one_line(llarp, monkeypatch):

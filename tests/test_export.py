@@ -188,6 +188,7 @@ def replace_adapter(folder: Path) -> None:
         (lambda f: (f / "config.json").write_bytes(b"\xff\xfe"), "not JSON"),
         (lambda f: (f / "config.json").write_text('{"model_type": "bert"}'), "not a llarp policy's"),
         (lambda f: (f / "config.json").write_text("[1]"), "not a llarp policy's"),
+        (edit("config.json", backbone__name="\ud800"), "not JSON"),
         (edit("config.json", format=2, llarp="9.0"), "has format 2, written by llarp 9.0"),
         (edit("config.json", vision__tokens="many"), "damaged: vision.tokens"),
         (edit("config.json", skills=["fly"]), "other skills"),

@@ -306,6 +306,7 @@ def _as_trained(recipe: Recipe, config: PolicyConfig, weights: str | None) -> Re
 def _read_config(path: Path, data: bytes) -> PolicyConfig:
     try:
         raw = json.loads(data.decode())
+        json.dumps(raw, ensure_ascii=False).encode()  # no halves of characters, which cannot be written again
     except (ValueError, RecursionError) as error:
         raise UsageProblem(f"'{path}' is damaged: it is not JSON", "use another checkpoint") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("format"), int) or "adapter_sha256" not in raw:
