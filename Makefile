@@ -10,7 +10,7 @@ RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help install demo test docs test-habitat test-slow lint format clean
+.PHONY: help install demo test docs test-habitat test-browser test-slow lint format clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -4
@@ -66,6 +66,11 @@ $(HABITAT_VENV)/installed: pyproject.toml
 	  habitat-lab==0.3.320260507 click gymnasium hypothesis pillow pydantic pytest pyyaml
 	$(HABITAT_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
 	@touch $@
+
+# Debian: apt install chromium chromium-driver
+test-browser: install
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[browser]"
+	$(BIN)/python -m pytest -m browser
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not gpu"

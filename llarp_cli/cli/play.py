@@ -14,6 +14,11 @@ from llarp_cli.errors import LlarpError, UsageProblem
 
 if TYPE_CHECKING:
     from llarp_cli.cli.prompt import Prompt
+    from llarp_cli.evaluation.session import Session
+    from llarp_cli.page.serve import Listening
+
+PORT = 7870
+"""Of the page, where no other is asked for."""
 
 COLOURFUL_TERMS = ("xterm-kitty", "xterm-ghostty", "alacritty", "foot", "wezterm")
 COLOURFUL_PROGRAMS = ("iTerm.app", "vscode", "WezTerm", "ghostty", "Hyper", "mintty")
@@ -48,6 +53,12 @@ COLOURFUL_PROGRAMS = ("iTerm.app", "vscode", "WezTerm", "ghostty", "Hyper", "min
     help="Of what stands where and of sampled skills.",
 )
 @click.option("--deterministic", is_flag=True, help="The policy takes its likeliest skill in place of sampling.")
+@click.option("--web", is_flag=True, help="On a page in a browser, in place of the terminal.")
+@click.option("--host", metavar="ADDRESS", help="Where the page can be seen from.  [default: 127.0.0.1, this machine]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="N", help=f"The page's; 0 takes any free one.  [default: {PORT}]"
+)
+@click.option("--browser/--no-browser", default=None, help="Open the page here.  [default: if there are windows]")
 def play(
     environment: str | None,
     home: str | None,
@@ -62,6 +73,10 @@ def play(
     picture: bool | None,
     seed: int,
     deterministic: bool,
+    web: bool,
+    host: str | None,
+    port: int | None,
+    browser: bool | None,
 ) -> None:
     """Explore a home by hand, and let a policy try sentences in it.
 
@@ -73,9 +88,15 @@ def play(
     llarp play --home home-17
     llarp play --policy runs/quickstart-minilm-20260101-120000
     echo "go to sofa" | llarp play --home home-17 --frames frames
+    llarp play --web --policy runs/quickstart-minilm-20260101-120000
     """
-    drawn = _drawn(picture)
-    from llarp_cli.cli.prompt import Prompt
+    terminal = {"--frames": frames, "--picture": picture}
+    of_the_page = {"--host": host, "--port": port, "--browser": browser}
+    for flag, value in (terminal if web else of_the_page).items():
+        if value is not None:
+            raise UsageProblem(f"{flag} goes {'without' if web else 'with'} --web", f"leave {flag} out")
+    listening = _listening(host or "127.0.0.1", PORT if port is None else port) if web else None
+    drawn = not web and _drawn(picture)
     from llarp_cli.evaluation.opening import open_session
     from llarp_cli.evaluation.pictures import FrameFolder
     from llarp_cli.runs import resolve_policy
@@ -91,14 +112,41 @@ def play(
         seed=seed,
         deterministic=deterministic,
     )
-    prompt = Prompt(session, folder, size, drawn, seed)
     try:
+        if listening is not None:
+            _serve(session, listening, size, browser)
+            return
+        from llarp_cli.cli.prompt import Prompt
+
+        prompt = Prompt(session, folder, size, drawn, seed)
         if sys.stdin.isatty() and sys.stdout.isatty():
             _converse(prompt, picture)
         else:
             _follow(prompt)
     finally:
         session.close()
+
+
+def _listening(host: str, port: int) -> Listening:
+    """The page's address, before anything slow is done.
+
+    Raises:
+        UsageProblem: it cannot be had, or the extra is not installed.
+    """
+    try:
+        from llarp_cli.page.serve import Listening
+    except ModuleNotFoundError as error:
+        raise UsageProblem(f"--web needs the package '{error.name}'", "pip install 'llarp[web]'") from error
+    return Listening(host, port)
+
+
+def _serve(session: Session, listening: Listening, size: int, browser: bool | None) -> None:
+    """Show the page until Ctrl-C."""
+    from llarp_cli.page.serve import has_browser, serve
+
+    click.echo(listening.url)
+    click.echo("open that in a browser; Ctrl-C stops", err=True)
+    serve(session, listening, size=size, browser=has_browser() if browser is None else browser)
 
 
 def _converse(prompt: Prompt, picture: bool | None) -> None:

@@ -15,7 +15,6 @@ from llarp_cli.cli.output import OutputFile
 from llarp_cli.errors import UsageProblem
 from llarp_cli.evaluation.phrases import read_skill
 from llarp_cli.evaluation.pictures import FrameFolder, half_blocks, shrunk, write_png
-from llarp_cli.evaluation.sentences import own_episode
 from llarp_cli.evaluation.session import MAX_SKILLS, Session, Used
 from llarp_cli.rearrangement.searcher import SEEN_PIXELS
 from llarp_cli.rearrangement.skills import SKILLS
@@ -272,7 +271,7 @@ class Prompt:
         name, _, seed = rest.rpartition(" ")
         if not name or not seed.isdecimal():
             name, seed = rest, ""
-        self._session.enter(own_episode(self._session.world, "", name, _number(seed, self._seed, least=0))[0])
+        self._session.visit(name, _number(seed, self._seed, least=0))
         self.begin()
 
     def _save(self, rest: str) -> None:

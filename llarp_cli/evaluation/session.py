@@ -23,6 +23,7 @@ from llarp_cli.evaluation.sentences import (
     checked,
     goal_note,
     knows_goal,
+    own_episode,
     with_sentence,
     without_goal,
 )
@@ -108,7 +109,8 @@ class Session:
         deterministic: the policy takes the likeliest skill in place of drawing one.
 
     Attributes:
-        world, adviser, episode: as given; another one after `enter`.
+        world, adviser, seed: as given.
+        episode: as given; another one after `enter`.
         home: the scene's name.
         instruction: what is to be done; "" for nothing.
         note: what success in it means.
@@ -131,7 +133,8 @@ class Session:
         deterministic: bool = False,
     ):
         self.world, self.adviser = world, adviser
-        self._reward, self._seed, self._deterministic = reward or RewardOptions(), seed, deterministic
+        self.seed = seed
+        self._reward, self._deterministic = reward or RewardOptions(), deterministic
         self.image_size = IMAGE_SIZE if adviser is None else adviser.image_size
         self._play = Play(world, 1, self.image_size, self._reward, MAX_SKILLS, seed)
         self.enter(episode)
@@ -162,6 +165,11 @@ class Session:
         return bool(self._play.goals.evaluate(self._play.facts)[0])
 
     @property
+    def events(self) -> tuple[Used | Asked, ...]:
+        """The skills and sentences since the start, in the order in which they came."""
+        return tuple(self._events)
+
+    @property
     def holding(self) -> str:
         """The category of what is held; "" for nothing."""
         return held_name(self._play.simulator, 0)
@@ -186,6 +194,18 @@ class Session:
         self.episode = episode
         self._events: list[Used | Asked] = []
         self._start()
+
+    def visit(self, home: str, seed: int) -> None:
+        """Go to another home, in which nothing is asked yet.
+
+        Args:
+            seed: of what stands where.
+
+        Raises:
+            UsageProblem: there is no such home.
+            LlarpError: it has no room for the objects.
+        """
+        self.enter(own_episode(self.world, "", home, seed)[0])
 
     def reset(self) -> None:
         """Begin the same again."""
@@ -284,7 +304,7 @@ class Session:
         for m, placed in enumerate(self.episode.arrangement.objects):
             places = [name for name, on in zip(RECEPTACLES, facts.on[0, m], strict=True) if on]
             place = "the hand" if facts.held[0] == m else " and ".join(places)
-            near = bool(facts.at_object[0, m]) and facts.held[0] != m
+            near = bool(facts.at_object[0, m] and facts.held[0] != m)
             found.append(Thing(m, CATEGORY_OF[placed.asset], placed.asset, int(self._visible[m]), place, near))
         return sorted(found, key=lambda thing: (-thing.pixels, thing.index))
 
@@ -296,9 +316,13 @@ class Session:
         """The home from above, uint8 [size, size, 3]."""
         return self._play.simulator.map(0, size)
 
+    def picture(self, camera: str, size: int) -> NDArray[np.uint8]:
+        """A picture for people, as films have it, uint8 [size, size, 3]; see `Simulator.picture` for the cameras."""
+        return self._play.simulator.picture(0, size, camera)
+
     def film(self) -> Film:
         """Everything so far, as films of rollouts show it."""
-        again = Session(self.world, self.episode, reward=self._reward, seed=self._seed)
+        again = Session(self.world, self.episode, reward=self._reward, seed=self.seed)
         name = "" if self.adviser is None else self.adviser.name
         film = Film(again._play.simulator, self.episode.instruction or self.home, None, name)
         for event in self._events:
@@ -386,7 +410,7 @@ class Session:
         """The likeliest skill, or a draw that depends on seed, home, sentence and step alone."""
         if self._deterministic:
             return int(advice.probabilities.argmax())
-        text = f"{self._seed}/{self.episode.id}/{self.instruction}/{self.trial}"
+        text = f"{self.seed}/{self.episode.id}/{self.instruction}/{self.trial}"
         key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
         clocks = np.random.Generator(np.random.Philox(key=key)).exponential(size=len(SKILLS))
         # The first of independent exponential clocks with these rates to ring is a draw from them.

@@ -1,0 +1,1 @@
+"""A page to play on: one home and perhaps a policy, in a browser (`llarp play --web`)."""
