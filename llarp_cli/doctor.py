@@ -6,13 +6,13 @@ import importlib.util
 import os
 import platform
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import Any
 
 from llarp_cli import __version__, registry
 from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.rearrangement.simulator import Demanding
+from llarp_cli.versions import installed
 from llarp_cli.vision.hub import TransformersVision
 from llarp_cli.vision.vc1 import RELEASED, VC1Plugin
 
@@ -114,7 +114,8 @@ def examine(environment: str | None = None) -> Examination:
     if environment is not None:
         registry.find("environment", environment)
         return Examination(_system(), {}, {"environment": [_world(environment, thorough=True)]})
-    packages = {name: _version(name) for name in PACKAGES}
+    found = installed(PACKAGES)
+    packages = {name: found.get(name) for name in PACKAGES}
     plugins = {
         kind: [_examined(plugin) for plugin in registry.plugins(kind) if not plugin.shadowed]
         for kind in ("backbone", "vision encoder", "environment")
@@ -133,13 +134,6 @@ def _system() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "device": device,
     }
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _examined(plugin: registry.Plugin) -> Finding:

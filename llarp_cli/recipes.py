@@ -18,6 +18,7 @@ from llarp_cli import registry
 from llarp_cli.config import Recipe
 from llarp_cli.errors import SeveralProblems, UsageProblem, unknown
 from llarp_cli.files import is_file
+from llarp_cli.shipped import shipped_recipes
 
 Provenance = dict[str, str]
 """Dotted key → where its value came from; keys left at their default are absent."""
@@ -30,17 +31,6 @@ MAX_BITS = 1024
 """Of a whole number: what a floating-point one may be as large as."""
 MAX_PROBLEMS = 10
 """Mistakes told at once."""
-
-
-def recipe_folder() -> Path:
-    """Where the shipped recipes lie: inside the package, or beside it in a checkout."""
-    installed = Path(__file__).parent / "recipes"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "recipes"
-
-
-def shipped_recipes() -> dict[str, Path]:
-    """The recipes that come with llarp, by name."""
-    return {path.stem: path for path in sorted(recipe_folder().glob("*.yaml"))}
 
 
 def summary(path: Path) -> str:

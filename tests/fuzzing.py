@@ -515,7 +515,7 @@ def _address_space() -> int:
 
 
 def _recipes() -> list[Path]:
-    from llarp_cli.recipes import shipped_recipes
+    from llarp_cli.shipped import shipped_recipes
 
     return list(shipped_recipes().values())
 

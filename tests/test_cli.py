@@ -217,7 +217,7 @@ def break_recipes(monkeypatch, error: BaseException) -> None:
     def fail():
         raise error
 
-    monkeypatch.setattr("llarp_cli.recipes.shipped_recipes", fail)
+    monkeypatch.setattr("llarp_cli.shipped.shipped_recipes", fail)
 
 
 def test_failed_work_exits_1_with_one_line(llarp, monkeypatch):

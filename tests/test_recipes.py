@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from llarp_cli.config import Recipe
 from llarp_cli.errors import SeveralProblems, UsageProblem
-from llarp_cli.recipes import arithmetic, check_names, load_recipe, recipe_keys, shipped_recipes, summary, to_yaml
+from llarp_cli.recipes import arithmetic, check_names, load_recipe, recipe_keys, summary, to_yaml
+from llarp_cli.shipped import shipped_recipes
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import traceback
 
 import click
 
-from llarp_cli import __version__
 from llarp_cli.errors import LlarpError, SeveralProblems, UsageProblem, unknown
 
 COMMANDS = {
@@ -30,6 +29,7 @@ COMMANDS = {
     "doctor": "llarp_cli.cli.doctor:doctor",
     "bench": "llarp_cli.cli.bench:bench",
     "pretrain-vision": "llarp_cli.cli.pretrain_vision:pretrain_vision",
+    "completion": "llarp_cli.cli.completion:completion",
 }
 """Command → where its click command lives, in the order of `llarp --help`."""
 
@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
         return getattr(importlib.import_module(module), name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]):
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise unknown("command", args[0], COMMANDS, listed_by="llarp --help")
         return super().resolve_command(ctx, args)
 
@@ -83,8 +83,24 @@ def report(error: BaseException) -> int:
     return 1
 
 
+def show_versions(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    """Answer `--version`."""
+    if wanted and not ctx.resilient_parsing:
+        from llarp_cli.versions import report
+
+        click.echo(report())
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="llarp")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=show_versions,
+    help="Show the versions that a bug report needs.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
     """Train, evaluate, film and export frozen language models that act in a home.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from llarp_cli.cli import completion
 from llarp_cli.cli.output import OutputFile, json_option, save_json
 from llarp_cli.errors import UsageProblem
 
@@ -21,13 +22,24 @@ def _labels(given: tuple[str, ...]) -> dict[str, str]:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, metavar="RUN...")
-@click.option("--split", "splits", multiple=True, metavar="NAME", help="A split or group; may be given again.")
+@click.argument("runs", nargs=-1, metavar="RUN...", shell_complete=completion.runs)
+@click.option(
+    "--split",
+    "splits",
+    shell_complete=completion.splits,
+    multiple=True,
+    metavar="NAME",
+    help="A split or group; may be given again.",
+)
 @click.option(
     "--episodes", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="An episode file in place of the splits."
 )
 @click.option(
-    "--env", "environment", metavar="NAME", help="Where they were evaluated. Default: where the first trained."
+    "--env",
+    "environment",
+    shell_complete=completion.environments,
+    metavar="NAME",
+    help="Where they were evaluated. Default: where the first trained.",
 )
 @click.option("--label", "labels", multiple=True, metavar="RUN=NAME", help="What to call RUN's method.")
 @click.option("--deterministic", is_flag=True, help="Evaluations that took the likeliest skill.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from llarp_cli.cli import completion
 from llarp_cli.cli.output import OutputFile, json_option, save_json
 from llarp_cli.errors import LlarpError, UsageProblem
 
@@ -16,7 +17,13 @@ indices_option = click.option(
     help="Of train or train_strict: N random episodes of the training set, in place of the fixed ones.",
 )
 environment_option = click.option(
-    "--env", "environment", default="home", show_default=True, metavar="NAME", help="Where they take place."
+    "--env",
+    "environment",
+    shell_complete=completion.environments,
+    default="home",
+    show_default=True,
+    metavar="NAME",
+    help="Where they take place.",
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="Of that draw."
@@ -29,7 +36,7 @@ def dataset() -> None:
 
 
 @dataset.command()
-@click.argument("names", nargs=-1, metavar="[SPLIT|GROUP|FILE]...")
+@click.argument("names", nargs=-1, metavar="[SPLIT|GROUP|FILE]...", shell_complete=completion.splits)
 @environment_option
 @indices_option
 @seed_option
@@ -81,7 +88,7 @@ def validate(
 
 
 @dataset.command()
-@click.argument("names", nargs=-1, metavar="[SPLIT|GROUP|FILE]...")
+@click.argument("names", nargs=-1, metavar="[SPLIT|GROUP|FILE]...", shell_complete=completion.splits)
 @click.option(
     "--samples", type=click.IntRange(min=0), metavar="N", help="Sentences of each family. Default: what fits a screen."
 )
@@ -132,11 +139,18 @@ def show(
 
 
 @dataset.command()
-@click.argument("split")
+@click.argument("split", shell_complete=completion.splits)
 @environment_option
 @click.option("--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many episodes.")
 @click.option("--seed", type=click.IntRange(min=0), required=True, metavar="S", help="Of the draw.")
-@click.option("--family", "families", multiple=True, metavar="NAME", help="A family; may be given again. Default: all.")
+@click.option(
+    "--family",
+    "families",
+    shell_complete=completion.families,
+    multiple=True,
+    metavar="NAME",
+    help="A family; may be given again. Default: all.",
+)
 @click.option("--out", type=OutputFile(".jsonl", ".jsonl.gz"), required=True, metavar="FILE.jsonl")
 def generate(split: str, environment: str, count: int, seed: int, families: tuple[str, ...], out: Path) -> None:
     """Make more episodes of a split's kind, one JSON object per line.

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import click
 
+from llarp_cli.cli import completion
 from llarp_cli.cli.output import json_option, save_json
 
 
 @click.command()
 @click.option(
-    "--env", "environment", metavar="NAME", help="Only what this environment needs; exit status 2 if it lacks."
+    "--env",
+    "environment",
+    shell_complete=completion.environments,
+    metavar="NAME",
+    help="Only what this environment needs; exit status 2 if it lacks.",
 )
 @json_option
 def doctor(environment: str | None, json_file: Path | None) -> None:

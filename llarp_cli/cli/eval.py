@@ -6,23 +6,44 @@ from pathlib import Path
 
 import click
 
+from llarp_cli.cli import completion
 from llarp_cli.cli.output import OutputFile, json_option, save_json
 
 
 @click.command("eval")
-@click.argument("policy", required=False)
-@click.option("--backbone", metavar="NAME", help="The language model of zero-shot.")
+@click.argument("policy", required=False, shell_complete=completion.policies)
+@click.option(
+    "--backbone", metavar="NAME", shell_complete=completion.backbones, help="The language model of zero-shot."
+)
 @click.option("--weights", metavar="ID_OR_PATH", help="Its weights, in place of its own.")
 @click.option(
-    "--split", "splits", multiple=True, metavar="NAME", help="A split; may be given again. Default: all of them."
+    "--split",
+    "splits",
+    shell_complete=completion.splits,
+    multiple=True,
+    metavar="NAME",
+    help="A split; may be given again. Default: all of them.",
 )
-@click.option("--family", "families", multiple=True, metavar="NAME", help="An instruction family; may be given again.")
+@click.option(
+    "--family",
+    "families",
+    shell_complete=completion.families,
+    multiple=True,
+    metavar="NAME",
+    help="An instruction family; may be given again.",
+)
 @click.option("--all-families", is_flag=True, help="Not only the families that the recipe trained.")
 @click.option(
     "--episodes", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="An episode file in place of the splits."
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N episodes of each split.")
-@click.option("--env", "environment", metavar="NAME", help="Where: home, habitat, ...  [default: where it was trained]")
+@click.option(
+    "--env",
+    "environment",
+    shell_complete=completion.environments,
+    metavar="NAME",
+    help="Where: home, habitat, ...  [default: where it was trained]",
+)
 @click.option("--num-envs", type=click.IntRange(min=1), default=32, show_default=True, metavar="N")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of sampled actions."

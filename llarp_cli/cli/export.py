@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from llarp_cli.cli import completion
+
 
 @click.command()
-@click.argument("source", required=False, metavar="[RUN_OR_CHECKPOINT]")
+@click.argument("source", required=False, metavar="[RUN_OR_CHECKPOINT]", shell_complete=completion.runs)
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="A new folder.  [default: export beside the run]"
 )

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from llarp_cli.cli import completion
 from llarp_cli.cli.output import json_option, save_json, table
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.recipes)
 @json_option
 def recipes(name: str | None, json_file: Path | None) -> None:
     """List the shipped recipes, or print one to start your own.
@@ -19,7 +20,8 @@ def recipes(name: str | None, json_file: Path | None) -> None:
     llarp recipes
     llarp recipes quickstart > mine.yaml
     """
-    from llarp_cli.recipes import find_recipe, shipped_recipes, summary
+    from llarp_cli.recipes import find_recipe, summary
+    from llarp_cli.shipped import shipped_recipes
 
     if name is not None:
         click.echo(find_recipe(name).read_text(encoding="utf-8"), nl=False)

@@ -6,18 +6,29 @@ from pathlib import Path
 
 import click
 
+from llarp_cli.cli import completion
 from llarp_cli.cli.output import OutputFile, json_option, save_json
 
 
 @click.command()
-@click.argument("policy", required=False)
-@click.option("--backbone", metavar="NAME", help="The language model of zero-shot.")
+@click.argument("policy", required=False, shell_complete=completion.policies)
+@click.option(
+    "--backbone", metavar="NAME", shell_complete=completion.backbones, help="The language model of zero-shot."
+)
 @click.option("--weights", metavar="ID_OR_PATH", help="Its weights, in place of its own.")
 @click.option("--video", type=OutputFile(".mp4"), metavar="FILE.mp4", help="Film it.")
 @click.option("--instruction", metavar="TEXT", help="Your own sentence in place of the episode's.")
-@click.option("--split", metavar="NAME", help="The split of the episode.  [default: rephrasing]")
+@click.option(
+    "--split", shell_complete=completion.splits, metavar="NAME", help="The split of the episode.  [default: rephrasing]"
+)
 @click.option("--episode", type=click.IntRange(min=0), metavar="I", help="Which of the split's episodes, from 0.")
-@click.option("--env", "environment", metavar="NAME", help="Where: home, habitat, ...  [default: where it was trained]")
+@click.option(
+    "--env",
+    "environment",
+    shell_complete=completion.environments,
+    metavar="NAME",
+    help="Where: home, habitat, ...  [default: where it was trained]",
+)
 @click.option("--home", metavar="NAME", help="The home in which to try --instruction: home-17, v3_sc0_staging_00, ...")
 @click.option(
     "--arrangement-seed",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from llarp_cli.cli import completion
 from llarp_cli.cli.output import table
 from llarp_cli.errors import UsageProblem
 
@@ -13,7 +14,7 @@ INTERRUPTED = 130
 
 
 @click.command()
-@click.argument("file", required=False)
+@click.argument("file", required=False, shell_complete=completion.studies)
 @click.option("--only", multiple=True, metavar="METHOD", help="Only this method; may be given again.")
 @click.option(
     "--directory", type=click.Path(path_type=Path), metavar="DIR", help="For runs and report. Default: the file's."
@@ -38,8 +39,9 @@ def study(file: str | None, only: tuple[str, ...], directory: Path | None, dry_r
     llarp study laptop --dry-run
     llarp study laptop
     """
-    from llarp_cli.comparison.study_file import load_study, shipped_studies
+    from llarp_cli.comparison.study_file import load_study
     from llarp_cli.recipes import summary
+    from llarp_cli.shipped import shipped_studies
 
     if file is None:
         if only or directory or dry_run:

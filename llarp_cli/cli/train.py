@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from llarp_cli.cli import completion
 from llarp_cli.errors import UsageProblem
 
 
@@ -50,9 +51,25 @@ def _whole(steps: str) -> int:
 
 
 @click.command(cls=TrainCommand)
-@click.option("--backbone", metavar="NAME", help="A frozen LLM: `llarp plugins` lists them; hf:ORG/NAME; hf:PATH.")
-@click.option("--recipe", metavar="NAME_OR_FILE", help="A recipe: `llarp recipes` lists them; or a YAML file.")
-@click.option("--env", "environment", metavar="NAME", help="Where to act: home, habitat, habitat:SCENES.")
+@click.option(
+    "--backbone",
+    metavar="NAME",
+    shell_complete=completion.backbones,
+    help="A frozen LLM: `llarp plugins` lists them; hf:ORG/NAME; hf:PATH.",
+)
+@click.option(
+    "--recipe",
+    metavar="NAME_OR_FILE",
+    shell_complete=completion.recipes,
+    help="A recipe: `llarp recipes` lists them; or a YAML file.",
+)
+@click.option(
+    "--env",
+    "environment",
+    shell_complete=completion.environments,
+    metavar="NAME",
+    help="Where to act: home, habitat, habitat:SCENES.",
+)
 @click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Default: a new folder under ./runs.")
 @click.option("--steps", metavar="N", help="Environment steps in all, imitation's included.")
 @click.option("--seed", metavar="N", help="Seed of everything.")
@@ -70,6 +87,7 @@ def _whole(steps: str) -> int:
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN_DIR",
+    shell_complete=completion.runs,
     help="Go on with a run, exactly; --steps makes it longer, --num-processes spreads it anew.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the recipe with where each value came from, and stop.")

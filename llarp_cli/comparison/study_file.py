@@ -30,7 +30,8 @@ from llarp_cli.comparison.compare import THRESHOLD
 from llarp_cli.config import Count, Positive, Rate, Recipe, Section
 from llarp_cli.errors import SeveralProblems, UsageProblem, unknown
 from llarp_cli.rearrangement.splits import expand
-from llarp_cli.recipes import UniqueKeyLoader, check_names, load_recipe, one_line, recipe_folder
+from llarp_cli.recipes import UniqueKeyLoader, check_names, load_recipe, one_line
+from llarp_cli.shipped import shipped_studies
 
 STUDIES = Path("studies")
 
@@ -158,11 +159,6 @@ class Study:
     options: StudyOptions
     directory: Path
     recipes: dict[str, Recipe]
-
-
-def shipped_studies() -> dict[str, Path]:
-    """The study files that come with llarp, by name."""
-    return {path.stem: path for path in sorted((recipe_folder() / "study").glob("*.yaml"))}
 
 
 def load_study(name_or_path: str, directory: Path | None = None) -> Study:
