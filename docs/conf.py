@@ -20,11 +20,30 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathm
 # The source folder is the whole repository, so that links between pages are the same here and on a code host.
 root_doc = "docs/index"
 navigation = {
-    "Begin": ["README", "docs/tutorial", "docs/faq", "docs/footguns", "docs/coming-from"],
+    "Begin": ["README </README>", "docs/tutorial", "docs/faq", "docs/footguns", "docs/coming-from"],
     "Understand": ["docs/how-it-works", "docs/benchmark", "docs/home", "docs/vision", "docs/baselines"],
-    "Measured": ["docs/results", "benchmarks/README", "benchmarks/cpu", "benchmarks/gpu", "benchmarks/home"],
-    "Use": ["docs/recipes", "docs/runs", "docs/episodes", "docs/import", "docs/distributed", "docs/habitat"],
-    "Extend": ["docs/plugins", "plugins/README", "docs/python", "CONTRIBUTING"],
+    "Measured": [
+        "docs/results",
+        "Speed </benchmarks/README>",
+        "Speed on a processor </benchmarks/cpu>",
+        "Speed on a GPU </benchmarks/gpu>",
+        "Speed of the home </benchmarks/home>",
+    ],
+    "Use": [
+        "docs/recipes",
+        "Runs </docs/runs>",
+        "docs/episodes",
+        "Import </docs/import>",
+        "docs/distributed",
+        "docs/habitat",
+        "docs/completion",
+    ],
+    "Extend": [
+        "docs/plugins",
+        "Plugins of language models </plugins/README>",
+        "docs/python",
+        "Contributing </CONTRIBUTING>",
+    ],
     "Look up": ["docs/cli", "CHANGELOG"],
 }
 include_patterns = ["docs/*.md", "plugins/*.md", "benchmarks/*.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]

@@ -7,16 +7,13 @@ import json
 import math
 import os
 import random
-import shlex
 import time
 from pathlib import Path
 
-import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llarp_cli.cli import main
 from llarp_cli.dataset import generate_file
 from llarp_cli.dataset.document import goal_text
 from llarp_cli.dataset.sources import file_source, find_sources, training_source
@@ -430,22 +427,6 @@ def test_what_is_no_released_file_leaves_nothing_behind(llarp, tmp_path):
 
 
 # what the documentation says
-
-
-def documented(page: str) -> list[str]:
-    text = (ROOT / "docs" / page).read_text("utf-8")
-    return [line.strip().partition("#")[0] for line in text.splitlines() if line.startswith("    llarp ")]
-
-
-@pytest.mark.parametrize("line", [*documented("benchmark.md"), *documented("episodes.md")])
-def test_every_command_in_the_documentation_parses(line, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    name, *arguments = shlex.split(line)[1:]
-    command = main.get_command(click.Context(main), name)
-    if isinstance(command, click.Group):
-        inner, *arguments = arguments
-        command = command.commands[inner]
-    command.make_context(name, arguments)
 
 
 def test_the_documentation_tells_of_every_family_and_split():

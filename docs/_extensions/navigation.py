@@ -1,7 +1,11 @@
-"""The site's table of contents, from `navigation` in conf.py: a code host should not show it among the text."""
+"""The site's table of contents, from `navigation` in conf.py: a code host should not show it among the text.
+
+Pages that are not named there come last.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,12 @@ from sphinx.application import Sphinx
 def append_contents(app: Sphinx, page: str, source: list[str]) -> None:
     if page != app.config.root_doc:
         return
-    for caption, pages in app.config.navigation.items():
-        listed = "\n".join(f"/{name}" for name in pages)
-        source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{listed}\n```\n"
+    listed = {re.sub(r".*</(.*)>", r"\1", name) for pages in app.config.navigation.values() for name in pages}
+    others = sorted(app.env.found_docs - listed - {page})
+    navigation = {**app.config.navigation, **({"More": others} if others else {})}
+    for caption, pages in navigation.items():
+        lines = "\n".join(name if "<" in name else f"/{name}" for name in pages)
+        source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{lines}\n```\n"
 
 
 def front_door(app: Sphinx, failure: Exception | None) -> None:
