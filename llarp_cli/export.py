@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from llarp_cli import runs
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
+from llarp_cli.evaluation.records import BENCHMARK, Record, kept
+from llarp_cli.evaluation.results import Results
 from llarp_cli.files import replacing_folder
 from llarp_cli.model_card import model_card, read_results
-from llarp_cli.policy.build import LearnedPolicy
-from llarp_cli.policy.contract import Decision
-from llarp_cli.policy.files import ADAPTER, check_policy, open_policy, read_files
-from llarp_cli.policy.parts import EPISODE_STEPS
-from llarp_cli.rearrangement.skills import SKILLS
+from llarp_cli.policy.contract import Decision, Policy
+from llarp_cli.policy.files import ADAPTER, PolicyConfig, check_policy, open_policy, read_files
+
+MAX_BESIDE = 64 << 20
+"""Bytes of a picture or film in an export."""
 
 
 class AgentPolicy:
@@ -30,8 +32,8 @@ class AgentPolicy:
         recipe: what it was trained with.
     """
 
-    def __init__(self, policy: LearnedPolicy, recipe: Recipe):
-        self.skills: tuple[str, ...] = tuple(str(skill) for skill in SKILLS)
+    def __init__(self, policy: Policy, recipe: Recipe):
+        self.skills: tuple[str, ...] = policy.repertoire.skills
         self.image_size = policy.image_size
         self.recipe = recipe
         self._policy = policy
@@ -64,12 +66,12 @@ class AgentPolicy:
             Index into `skills`.
 
         Raises:
-            UsageProblem: the picture has another form, or the episode's 32 steps are over.
+            UsageProblem: the picture has another form, or the episode's steps are over (32 in a home).
         """
         return int(self._step(rgb, instruction, deterministic, generator).actions[0])
 
     def act_logits(self, rgb: NDArray[np.uint8], instruction: str) -> NDArray[np.float32]:
-        """Take the same step as `act` does, and return its logits, float32 [70], in place of the skill."""
+        """Take the same step as `act` does, and return its logits, float32, one a skill, in place of the skill."""
         return self._step(rgb, instruction, True, None).logits[0].cpu().numpy()
 
     def _step(
@@ -83,8 +85,9 @@ class AgentPolicy:
             )
         if instruction != self._instruction:
             self.reset()
-        if self._steps == EPISODE_STEPS:
-            raise UsageProblem(f"the episode is over: it has {EPISODE_STEPS} steps", "agent.reset() starts a new one")
+        most = self._policy.repertoire.steps
+        if self._steps == most:
+            raise UsageProblem(f"the episode is over: it has {most} steps", "agent.reset() starts a new one")
         decision = self._policy.act(
             self._policy.perceive(rgb[None]),
             [instruction],
@@ -104,7 +107,7 @@ def load_policy(path: str | Path, device: Any = None, *, weights: str | None = N
     """Load a trained policy, to use it from Python.
 
     Args:
-        path: an export, a checkpoint, or a run directory (its last checkpoint).
+        path: an export, a checkpoint, a run directory (its last checkpoint), or `hf:ORG/NAME[@REVISION]` on the hub.
         device: torch device; None takes the GPU where there is one.
         weights: hub id or path of the language model's weights in place of the recipe's.
 
@@ -127,7 +130,7 @@ def policy_directory(source: str | Path | None) -> Path:
         UsageProblem: there is none.
     """
     directory = runs.resolve_policy(None if source is None else str(source))
-    if isinstance(directory, str):
+    if not isinstance(directory, Path):
         raise UsageProblem(f"'{directory}' is not a trained policy", "give a run directory, a checkpoint or an export")
     return directory
 
@@ -137,20 +140,37 @@ def run_of(directory: Path) -> Path | None:
     return directory.parent.parent if directory.parent.name == "checkpoints" else None
 
 
-def export_policy(source: str | Path | None, out: Path | None = None, results: Path | None = None) -> Path:
-    """Write a policy and its model card into a new directory, all or nothing.
+def ready_export(source: str | Path | None) -> Path | None:
+    """The export that a source is already, checked; None where it is something else.
+
+    Raises:
+        UsageProblem: no policy at `source`, or one that is damaged.
+    """
+    directory = policy_directory(source)
+    if run_of(directory) is not None or not (directory / "README.md").is_file():
+        return None
+    check_policy(directory, read_files(directory))
+    return directory
+
+
+def export_policy(
+    source: str | Path | None, out: Path | None = None, results: Path | None = None, film: Path | None = None
+) -> Path:
+    """Write a policy and its model card into a new directory, all or nothing, with the run's learning curves.
 
     Args:
         source: a run directory, a checkpoint or an export; None is the newest run under `./runs`.
         out: the directory to make; it may exist if it is empty. None makes `export` in the run.
         results: a file that `llarp eval --json` wrote; None takes the newest `eval*.json` in the run that is of
-            this checkpoint, if any.
+            this checkpoint, or what `llarp eval` kept in the run, if anything.
+        film: an .mp4 file for the card; None takes the newest in the run that is no older than the checkpoint.
 
     Returns:
         The new directory.
 
     Raises:
-        UsageProblem: no policy at `source`, `out` is not empty or cannot be written, or `results` is something else.
+        UsageProblem: no policy at `source`, `out` is not empty or cannot be written, or `results` or `film` is
+            something else.
     """
     directory = policy_directory(source)
     files = read_files(directory)
@@ -160,15 +180,25 @@ def export_policy(source: str | Path | None, out: Path | None = None, results: P
         if run is None:
             raise UsageProblem(f"'{directory}' belongs to no run", "say where to export to: --out DIR")
         out = run / "export"
-    measured = latest_results(directory) if results is None else read_results(results)
+    measured = latest_results(directory, config) if results is None else read_results(results)
+    beside = _beside(directory, film)
     count = sum(tensor.numel() for tensor in parameters.values())
-    card = model_card(out.name, config, recipe, measured, parameters=count, size=len(files[ADAPTER]))
+    card = model_card(
+        out.name,
+        config,
+        recipe,
+        measured,
+        parameters=count,
+        size=len(files[ADAPTER]),
+        curves="curves.png" in beside,
+        film="episode.mp4" in beside,
+    )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageProblem(f"'{out}' exists and is not an empty directory", "choose another one with --out")
     try:
         with replacing_folder(out) as staging:
             # What was read and checked; the run may have removed the checkpoint since then.
-            for name, data in files.items():
+            for name, data in (files | beside).items():
                 (staging / name).write_bytes(data)
             (staging / "README.md").write_text(card, encoding="utf-8")
     except OSError as error:
@@ -176,13 +206,54 @@ def export_policy(source: str | Path | None, out: Path | None = None, results: P
     return out
 
 
-def latest_results(checkpoint: Path) -> dict[str, Any] | None:
-    """The newest results in the run's directory (`eval*.json`) that are of this very checkpoint."""
+def latest_results(checkpoint: Path, config: PolicyConfig) -> dict[str, Any] | None:
+    """What was measured of this very checkpoint: the newest `eval*.json` in its run's directory, or what is kept there.
+
+    Args:
+        config: the checkpoint's.
+    """
     run = run_of(checkpoint)
-    files = [] if run is None else sorted(run.glob("eval*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for file in files:
+    if run is None:
+        return None
+    for file in sorted(run.glob("eval*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         results = read_results(file)
         # The run may have been moved, and the file names it as seen from another directory.
         if Path(results["policy"]).resolve().parts[-3:] == checkpoint.resolve().parts[-3:]:
             return results
-    return None
+    return _kept_results(run, checkpoint, config)
+
+
+def _kept_results(run: Path, checkpoint: Path, config: PolicyConfig) -> dict[str, Any] | None:
+    """Of all evaluations of the benchmark that the run keeps, the largest made under one seed in one place."""
+    alike: dict[tuple[Any, ...], list[Record]] = {}
+    for record in kept(run):
+        if record.adapter_sha256 == config.adapter_sha256 and record.source == BENCHMARK and record.outcomes:
+            alike.setdefault((record.world, record.version, record.seed, record.deterministic), []).append(record)
+    if not alike:
+        return None
+    (_, _, seed, deterministic), largest = max(alike.items(), key=lambda pair: sum(len(r.outcomes) for r in pair[1]))
+    outcomes = tuple(outcome for record in largest for outcome in record.outcomes)
+    return Results(str(checkpoint), config.backbone.name, seed, deterministic, outcomes).to_json()
+
+
+def _beside(checkpoint: Path, film: Path | None) -> dict[str, bytes]:
+    """The learning curves and the film that go with a policy, where there are any.
+
+    Raises:
+        UsageProblem: the film that was named is none.
+    """
+    run = run_of(checkpoint)
+    found = {"curves.png": (run or checkpoint) / "curves.png", "episode.mp4": checkpoint / "episode.mp4"}
+    if film is not None:
+        found["episode.mp4"] = film
+    elif run is not None:
+        saved = (checkpoint / ADAPTER).stat().st_mtime
+        films = [(path.stat().st_mtime, path) for path in run.glob("*.mp4") if path.stat().st_mtime >= saved]
+        found["episode.mp4"] = max(films)[1] if films else run / "episode.mp4"
+    beside = {}
+    for name, path in found.items():
+        if path.is_file() and path.stat().st_size <= MAX_BESIDE:
+            beside[name] = path.read_bytes()
+    if film is not None and beside.get("episode.mp4", b"")[4:8] != b"ftyp":
+        raise UsageProblem(f"'{film}' is no film of at most {MAX_BESIDE >> 20} MB", "llarp rollout --video FILE.mp4")
+    return beside

@@ -9,12 +9,11 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from huggingface_hub import ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.files import PolicyConfig
-from llarp_cli.policy.parts import EPISODE_STEPS
 
 BASE_LICENCES = {
     "sentence-transformers/all-MiniLM-L6-v2": "Apache-2.0",
@@ -28,16 +27,19 @@ BASE_LICENCES = {
 MAX_RESULTS = 64 << 20
 """Bytes of a file of results."""
 
+HOMES = ("home", "habitat")
+"""Environments, without what stands after the colon, in which the benchmark takes place."""
+
+METHOD = "(LLaRP: Szot et al., *Large Language Models as Generalizable\nPolicies for Embodied Tasks*, ICLR 2024)"
+
 HOW = {
-    "llarp": "A {kind} language model sees through a vision encoder\n"
-    "and chooses one of 70 skills at each step (LLaRP: Szot et al., *Large Language Models as Generalizable\n"
-    "Policies for Embodied Tasks*, ICLR 2024).",
-    "lstm": "An LSTM trained from scratch, the baseline to LLaRP, {reads},\n"
-    "sees through a vision encoder and chooses one of 70 skills at each step.",
-    "transformer": "A transformer trained from scratch, the baseline to LLaRP,\n"
-    "reads the instruction, sees through a vision encoder and chooses one of 70 skills at each step.",
+    "llarp": "{model} sees through a vision encoder\nand chooses one of {count} skills at each step {method}.",
+    "lstm": "An LSTM trained from scratch, a baseline to LLaRP,\n"
+    "{reads}, sees through a vision encoder and chooses one of {count} skills at each step.",
+    "transformer": "A transformer trained from scratch, a baseline to LLaRP,\n"
+    "reads the instruction, sees through a vision encoder and chooses one of {count} skills at each step.",
 }
-"""Policy kind → how it works, for the model card; `kind` is of its language model."""
+"""Policy kind → how it works, for the model card."""
 
 
 def read_results(file: Path) -> dict[str, Any]:
@@ -57,7 +59,15 @@ def read_results(file: Path) -> dict[str, Any]:
 
 
 def model_card(
-    folder: str, config: PolicyConfig, recipe: Recipe, results: dict[str, Any] | None, *, parameters: int, size: int
+    folder: str,
+    config: PolicyConfig,
+    recipe: Recipe,
+    results: dict[str, Any] | None,
+    *,
+    parameters: int,
+    size: int,
+    curves: bool = False,
+    film: bool = False,
 ) -> str:
     """The README.md of an export, with the front matter that the hub reads.
 
@@ -66,69 +76,123 @@ def model_card(
         config, recipe: the policy's.
         results: as `llarp eval --json` writes them.
         parameters, size: how many are trained, and how many bytes they take.
+        curves, film: whether `curves.png` and `episode.mp4` lie beside it.
     """
-    base = _base_model(config)
+    base = _base_model(config, recipe)
+    at_home = config.environment.partition(":")[0] in HOMES
+    task = "Language Rearrangement" if at_home else config.environment
     card = ModelCardData(
         language="en",
         license="apache-2.0",
         library_name="llarp",
         pipeline_tag="reinforcement-learning",
         base_model=base,
-        tags=["llarp", "embodied", "language-rearrangement", config.policy],
+        tags=["llarp", "embodied", task.casefold().replace(" ", "-"), config.policy],
+        model_name=f"llarp {recipe.label}",
+        eval_results=_metadata(results, task),
     )
     revision = f", revision {config.backbone.revision}" if config.backbone.revision else ""
     template = Template(resources.files("llarp_cli").joinpath("templates/model_card.md").read_text("utf-8"))
     body = template.substitute(
         title=folder,
+        place="a home" if at_home else f"`{config.environment}`",
         skill_count=len(config.skills),
         parameters=f"{parameters:,}",
         size=f"{size / 1e6:.1f} MB",
         policy=config.policy,
         how=HOW[config.policy].format(
-            kind="frozen" if config.backbone.frozen else "LoRA-tuned",
-            reads="reads the instruction with a frozen language model"
-            if recipe.reads_with_backbone
-            else "reads the instruction",
+            model=_model(config), reads=_reads(config, recipe), count=len(config.skills), method=METHOD
         ),
-        role=f" ({_role(config, recipe)})",
+        elsewhere=f"the {'language model' if _knows_language(config, recipe) else 'tokenizer'} and the vision encoder",
+        role=_role(config, recipe),
         backbone=f"`{config.backbone.name}`: {config.backbone.weights}{revision}, {config.backbone.dtype}, "
         f"SHA-256 {config.backbone.hash[:12]}",
         vision=f"`{config.vision.name}`: {config.vision.weights}, {config.vision.image_size} pixels, "
         f"{config.vision.tokens} token(s) per picture",
         environment=config.environment,
         version=config.llarp,
+        film=_FILM if film else "",
         folder=folder,
-        example="put an apple on the sofa",
+        evaluate="--split rephrasing" if at_home else f"--env {config.environment}",
+        example="put an apple on the sofa" if at_home else "go to the red ball",
         image_size=config.vision.image_size,
         training=_training(recipe),
+        curves=_CURVES if curves else "",
         results=_results(results),
-        steps=EPISODE_STEPS,
-        base_licence=_base_licence(base),
+        steps=config.steps,
+        base_licence=_base_licence(base, config, recipe),
     )
     return f"---\n{card.to_yaml()}\n---\n\n{body}"
 
 
-def _role(config: PolicyConfig, recipe: Recipe) -> str:
+_CURVES = "\n![success, return, entropy and losses over the steps of training](curves.png)\n"
+
+_FILM = """
+<video src="episode.mp4" controls width="100%"></video>
+
+An episode, filmed by `llarp rollout`: [episode.mp4](episode.mp4).
+"""
+
+
+def _is_random(config: PolicyConfig) -> bool:
+    """Whether the weights of what is called the backbone were drawn at random: no language was ever learned."""
+    return config.backbone.weights == "random"
+
+
+def _knows_language(config: PolicyConfig, recipe: Recipe) -> bool:
+    """Whether a pretrained language model reads the instructions."""
+    return recipe.reads_with_backbone and not _is_random(config)
+
+
+def _model(config: PolicyConfig) -> str:
+    """What `policy: llarp` is built around."""
+    if _is_random(config):
+        tuned = "left as they were drawn" if config.backbone.frozen else "tuned by LoRA"
+        return (
+            f"A network with random weights, {tuned}, in place of a pretrained\nlanguage model (a baseline to LLaRP),"
+        )
+    return f"A pretrained {'and frozen' if config.backbone.frozen else 'and LoRA-tuned'} language model"
+
+
+def _reads(config: PolicyConfig, recipe: Recipe) -> str:
+    """How an LSTM reads."""
     if not recipe.reads_with_backbone:
-        return "tokenizer only" if config.policy == "lstm" else "tokenizer and size only"
+        return "reads the instruction by words it learned"
+    weights = "a network with random weights" if _is_random(config) else "a pretrained and frozen language model"
+    return f"reads the instruction with {weights}"
+
+
+def _role(config: PolicyConfig, recipe: Recipe) -> str:
+    """What the backbone is to the policy."""
+    if not recipe.reads_with_backbone:
+        return "tokenizer" if config.policy == "lstm" else "tokenizer and size"
+    what = "random network in place of a language model" if _is_random(config) else "language model"
     if config.backbone.frozen:
-        return "frozen"
-    return f"not frozen: LoRA of rank {config.backbone.lora_rank} is among the trained parts"
+        return f"{what} (frozen)"
+    return f"{what} (not frozen: LoRA of rank {config.backbone.lora_rank} is among the trained parts)"
 
 
-def _base_model(config: PolicyConfig) -> str | None:
-    """Hub id of the language model; None for random weights and for a local folder."""
+def _base_model(config: PolicyConfig, recipe: Recipe) -> str | None:
+    """Hub id of the language model; None for random weights, a local folder, and where only its tokenizer is used."""
     weights = config.backbone.weights
-    return weights if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", weights) and not Path(weights).exists() else None
+    on_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", weights) and not Path(weights).exists()
+    return weights if on_hub and recipe.reads_with_backbone else None
 
 
-def _base_licence(base: str | None) -> str:
+def _base_licence(base: str | None, config: PolicyConfig, recipe: Recipe) -> str:
     if base is None:
-        return "Its weights are random or come from a local folder; their licence is the user's to know."
+        if not recipe.reads_with_backbone:
+            return f"Its tokenizer is that of `{config.backbone.name}` and is not included."
+        if _is_random(config):
+            return "The random weights can be drawn again, and are not included."
+        return (
+            "The language model is not included; it comes from a local folder, and its licence is its user's to know."
+        )
+    page = f"https://huggingface.co/{base}"
     for start, licence in BASE_LICENCES.items():
         if base.startswith(start):
-            return f"{base} comes under {licence}: https://huggingface.co/{base}."
-    return f"{base} comes under its own licence: https://huggingface.co/{base}."
+            return f"The language model is not included. {base} comes under {licence}: {page}."
+    return f"The language model is not included. {base} comes under its own licence: {page}."
 
 
 def _training(recipe: Recipe) -> str:
@@ -153,3 +217,21 @@ def _results(results: dict[str, Any] | None) -> str:
         lines.append(f"| {name} | {split['episodes']} | {split['success']:.1%} | {low:.1%} to {high:.1%} |")
     lines += ["", f"Evaluated with `llarp eval`, seed {results['seed']}; intervals are Wilson's."]
     return "\n".join(lines)
+
+
+def _metadata(results: dict[str, Any] | None, task: str) -> list[EvalResult] | None:
+    """The same for the front matter."""
+    if results is None:
+        return None
+    return [
+        EvalResult(
+            task_type="reinforcement-learning",
+            dataset_type=task.casefold().replace(" ", "-"),
+            dataset_name=f"{task}, {name}",
+            dataset_split=name,
+            metric_type="success_rate",
+            metric_name="success rate",
+            metric_value=round(split["success"], 4),
+        )
+        for name, split in results["splits"].items()
+    ]

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from llarp_cli.config import BackboneOptions, Recipe
 from llarp_cli.errors import UsageProblem
@@ -64,7 +64,7 @@ class ZeroShot:
         return f"zero-shot {self.backbone.name}" + (f" ({weights})" if weights else "")
 
 
-Unlearned = Literal["planner", "searcher", "random"] | ZeroShot
+Unlearned = Literal["planner", "searcher", "expert", "random"] | ZeroShot
 """Policies without trained parameters."""
 
 
@@ -346,12 +346,13 @@ def resolve_policy(text: str | None, backbone: str | None = None, weights: str |
     """What a POLICY argument means: the directory with the adapter, or one that is not learned.
 
     Args:
-        text: a run directory (its last checkpoint), a checkpoint, an export, "planner", "searcher", "random" or
-            "zero-shot"; None is the newest run under `./runs` that has a checkpoint.
+        text: a run directory (its last checkpoint), a checkpoint, an export, `hf:ORG/NAME`, "planner", "searcher",
+            "expert", "random" or "zero-shot"; None is the newest run under `./runs` that has a checkpoint.
         backbone, weights: of "zero-shot", which has no recipe that names them.
 
     Raises:
         UsageProblem: there is no such policy.
+        LlarpError: the hub, where it is to be, cannot be reached.
     """
     if text == "zero-shot":
         if backbone is None:
@@ -364,8 +365,12 @@ def resolve_policy(text: str | None, backbone: str | None = None, weights: str |
         )
     if text is None:
         return _newest_checkpoint()
-    if text in ("planner", "searcher", "random"):
-        return text
+    if text in ("planner", "searcher", "expert", "random"):
+        return cast(Unlearned, text)
+    if text.startswith("hf:"):
+        from llarp_cli.sharing import fetch_policy
+
+        return fetch_policy(text)
     path = Path(text)
     if is_file(path / ADAPTER):
         return path

@@ -27,21 +27,20 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalEx
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from llarp_cli import __version__, registry
+from llarp_cli import __version__
 from llarp_cli.config import Recipe
+from llarp_cli.environments.environment import Environment, open_environment
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.files import write_text
 from llarp_cli.learning.collector import group_sizes
+from llarp_cli.learning.devices import share_devices
 from llarp_cli.learning.progress import Progress
 from llarp_cli.learning.resuming import next_episode, processes_of
 from llarp_cli.learning.signals import INTERRUPTED
 from llarp_cli.learning.trainer import Trainer
 from llarp_cli.policy.build import build_policy
 from llarp_cli.policy.contract import Policy
-from llarp_cli.policy.files import check_world, open_policy, save_policy
-from llarp_cli.rearrangement.environment import RearrangementVectorEnv
-from llarp_cli.rearrangement.simulator import World
-from llarp_cli.rearrangement.splits import TrainingEpisodes, fingerprint, fixed_tasks
+from llarp_cli.policy.files import check_repertoire, check_world, open_policy, save_policy
 from llarp_cli.recipes import arithmetic, shortened, to_yaml
 from llarp_cli.runs import RunDirectory, busy, new_run_path, refuse_used
 
@@ -175,6 +174,8 @@ def _work(job: Job) -> tuple[Path, bool]:
 
 def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
     """Likewise; `held` keeps the lock on the run directory, which the first process has."""
+    if (job.recipe or RunDirectory.open(job.run_dir).recipe()).backbone.device_map is not None:
+        share_devices()
     # Several processes without a GPU: accelerate wants to be told, else each would run alone.
     accelerator = Accelerator(cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available())
     path, goes_on = _agreed(job, accelerator)
@@ -189,33 +190,31 @@ def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
     else:
         recipe = job.recipe
     _seed(recipe.seed)
-    world: World = registry.load("environment", recipe.environment)
-    # Made first: it says at once what the recipe asks for in vain.
+    place = open_environment(recipe.environment)
+    place.check(recipe)
     groups = group_sizes(recipe.num_envs)
     process, turns = accelerator.process_index, accelerator.num_processes * len(groups)
-    episodes = [
-        TrainingEpisodes(world, recipe.tasks, recipe.seed, process * len(groups) + group, turns)
-        for group in range(len(groups))
-    ]
+    begun = 0
     checkpoint = None if run is None else run.last()
     if checkpoint is None:
         # Also where a run was stopped before its first checkpoint: it begins again.
-        policy = build_policy(recipe, accelerator.device, world=world)
+        policy = build_policy(recipe, accelerator.device, world=place, repertoire=place.repertoire)
     else:
         policy, trained_with = open_policy(checkpoint, accelerator.device)
-        check_world(checkpoint, policy, world)
+        check_repertoire(checkpoint, policy, place, place.repertoire)
+        check_world(checkpoint, policy, place)
         _check_same_recipe(run, recipe, trained_with)
         if processes_of(checkpoint) != accelerator.num_processes:
             begun = next_episode(checkpoint)
-            for own in episodes:
-                own.position += begun
     if run is None:
-        run = _create_run(job, path, recipe, policy, world, accelerator, held)
+        run = _create_run(job, path, recipe, policy, place, accelerator, held)
     else:
-        _check_same_benchmark(run, recipe, world)
+        _check_same_benchmark(run, recipe, place)
     environments = [
-        RearrangementVectorEnv(world, own, rows, image_size=policy.image_size, reward=recipe.reward, seed=recipe.seed)
-        for own, rows in zip(episodes, groups, strict=True)
+        place.training(
+            recipe, rows, image_size=policy.image_size, start=begun + process * len(groups) + group, stride=turns
+        )
+        for group, rows in enumerate(groups)
     ]
     half = recipe.policy == "llarp" and policy.frozen.backbone.dtype != torch.float32
     trainer = Trainer(recipe, policy, environments, run, accelerator, save_policy=save_policy, below_float32=half)
@@ -241,7 +240,7 @@ def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
         if main:
             with suppress(OSError):  # where the disk is full, that has been said already
                 run.note(status=status, ended=_now(), steps=trainer.steps)
-    progress.say("\n".join(_farewell(run, trainer, finished)))
+    progress.say("\n".join(_farewell(run, trainer, place, finished)))
     accelerator.end_training()
     return run.path, finished
 
@@ -263,13 +262,13 @@ def _check_same_recipe(run: RunDirectory, recipe: Recipe, trained_with: Recipe) 
     )
 
 
-def _check_same_benchmark(run: RunDirectory, recipe: Recipe, world: World) -> None:
+def _check_same_benchmark(run: RunDirectory, recipe: Recipe, place: Environment) -> None:
     """The tasks and the world are those that the run began with.
 
     Raises:
         UsageProblem: they differ.
     """
-    before, now = run.facts(), _benchmark(recipe, world)
+    before, now = run.facts(), _benchmark(recipe, place)
     for part, what in (("world", "in another version of the environment"), ("benchmark", "on another benchmark")):
         if before.get(part, now[part]) != now[part]:
             told = [shortened(", ".join(map(str, one.values()))) for one in (before[part], now[part])]
@@ -280,11 +279,11 @@ def _check_same_benchmark(run: RunDirectory, recipe: Recipe, world: World) -> No
             )
 
 
-def _benchmark(recipe: Recipe, world: World) -> dict[str, Any]:
+def _benchmark(recipe: Recipe, place: Environment) -> dict[str, Any]:
     """What a run's steps depend on beside the recipe and the frozen parts."""
     return {
-        "world": {"name": world.name, "version": world.version},
-        "benchmark": {"split": recipe.tasks.split, "tasks": fingerprint(fixed_tasks(recipe.tasks.split))},
+        "world": {"name": place.name, "version": place.version},
+        "benchmark": place.benchmark(recipe.tasks.split),
     }
 
 
@@ -300,18 +299,18 @@ def _agreed(job: Job, accelerator: Accelerator) -> tuple[Path, bool]:
 
 
 def _create_run(
-    job: Job, path: Path, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator, held: ExitStack
+    job: Job, path: Path, recipe: Recipe, policy: Policy, place: Environment, accelerator: Accelerator, held: ExitStack
 ) -> RunDirectory:
     """The new run's directory, made by the first process."""
     if accelerator.is_main_process:
         refuse_used(path)
         held.enter_context(RunDirectory(path).held())
-        RunDirectory.create(path, recipe, _facts(job, recipe, policy, world, accelerator))
+        RunDirectory.create(path, recipe, _facts(job, recipe, policy, place, accelerator))
     accelerator.wait_for_everyone()
     return RunDirectory(path)
 
 
-def _facts(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: Accelerator) -> dict[str, Any]:
+def _facts(job: Job, recipe: Recipe, policy: Policy, place: Environment, accelerator: Accelerator) -> dict[str, Any]:
     """What `run.json` says of a new run."""
     device = accelerator.device
     encoder = policy.frozen.encoder
@@ -339,7 +338,7 @@ def _facts(job: Job, recipe: Recipe, policy: Policy, world: World, accelerator: 
             "hash": encoder.hash,
             "renderer": encoder.renderer,
         },
-        **_benchmark(recipe, world),
+        **_benchmark(recipe, place),
     }
 
 
@@ -381,7 +380,7 @@ def _banner(
     return lines
 
 
-def _farewell(run: RunDirectory, trainer: Trainer, finished: bool) -> list[str]:
+def _farewell(run: RunDirectory, trainer: Trainer, place: Environment, finished: bool) -> list[str]:
     total = sum(trainer.seconds.values()) or 1.0
     shares = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in trainer.seconds.items())
     took = time.strftime("%H:%M:%S", time.gmtime(total))
@@ -389,10 +388,11 @@ def _farewell(run: RunDirectory, trainer: Trainer, finished: bool) -> list[str]:
     if not finished:
         return [*lines, f"stopped at {trainer.steps:,} steps; go on with:", f"  llarp train --resume {run.path}"]
     success = trainer.success.value()
+    splits = "".join(f" --split {split}" for split in place.told_splits)
     return [
         *lines,
         f"done       {trainer.steps:,} steps, training success {'-' if success is None else f'{success:.1%}'}; next:",
-        f"  llarp eval {run.path} --split train --split rephrasing --split new_scenes",
+        f"  llarp eval {run.path}{splits}",
         f"  llarp rollout {run.path} --video out.mp4",
         f"  llarp export {run.path}",
     ]

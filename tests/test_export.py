@@ -191,7 +191,7 @@ def replace_adapter(folder: Path) -> None:
         (edit("config.json", backbone__name="\ud800"), "not JSON"),
         (edit("config.json", format=2, llarp="9.0"), "has format 2, written by llarp 9.0"),
         (edit("config.json", vision__tokens="many"), "damaged: vision.tokens"),
-        (edit("config.json", skills=["fly"]), "other skills"),
+        (edit("config.json", skills=["fly"]), r"does not fit its recipe: adapter.* is float32"),
         (edit("config.json", backbone__hash="0" * 64), "was trained around weights 'random' of hash 000000000000"),
         (edit("config.json", vision__hash="0" * 64), "was trained with vision encoder 'fake'"),
         (edit("recipe.yaml", adapter__hidden=17), "does not fit its recipe"),

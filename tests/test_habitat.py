@@ -26,7 +26,7 @@ from released_files import brought, episode, released
 from llarp_cli.config import TaskOptions
 from llarp_cli.dataset_import import import_file
 from llarp_cli.errors import UsageProblem
-from llarp_cli.evaluation.actors import PlannerActor, SearcherActor
+from llarp_cli.evaluation.actors import ExpertActor, PlannerActor
 from llarp_cli.evaluation.evaluate import evaluate, evaluate_policy
 from llarp_cli.home import world as home_world
 from llarp_cli.home.camera import robot_cameras
@@ -211,7 +211,7 @@ def test_objects_do_not_stand_in_each_other(homes):
 def test_the_planners_reach_their_goals(homes):
     source = TrainingEpisodes(homes, TaskOptions(homes=1, objects=14), 0)
     episodes = [source.episode(index) for index in range(2)]
-    for actor in (PlannerActor(), SearcherActor()):
+    for actor in (PlannerActor(), ExpertActor()):
         actor.image_size = SIZE
         found = evaluate(actor, homes, episodes, num_envs=2)
         assert [one.success for one in found] == [True] * 2

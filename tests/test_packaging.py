@@ -34,7 +34,7 @@ def names(wheel) -> list[str]:
 
 def test_only_packages_of_ours_are_installed(names):
     top = {name.partition("/")[0] for name in names}
-    shipped = ("decoders", "habitat", "llama", "minilm", "mistral", "quantized", "tiny")
+    shipped = ("babyai", "decoders", "habitat", "llama", "minilm", "mistral", "quantized", "tiny")
     plugins = {f"llarp_{name}" for name in shipped}
     assert {name for name in top if not name.endswith(".dist-info")} == {"llarp_cli", *plugins}
 

@@ -11,7 +11,7 @@ from own_episodes import own_episode
 from toy_world import ToyWorld
 
 from llarp_cli.errors import UsageProblem
-from llarp_cli.evaluation.actors import PlannerActor, SearcherActor, open_actor
+from llarp_cli.evaluation.actors import ExpertActor, PlannerActor, open_actor
 from llarp_cli.evaluation.evaluate import evaluate
 from llarp_cli.rearrangement.environment import RearrangementVectorEnv
 from llarp_cli.rearrangement.skills import SKILLS
@@ -35,7 +35,7 @@ def episodes():
 
 
 def test_both_solve_all_families_and_the_planner_is_quicker(episodes):
-    planned, searched = (evaluate(actor, WORLD, episodes) for actor in (PlannerActor(), SearcherActor()))
+    planned, searched = (evaluate(actor, WORLD, episodes) for actor in (PlannerActor(), ExpertActor()))
     assert {outcome.family for outcome in planned} == {*FAMILIES}
     assert all(outcome.success and outcome.invalid_skills == 0 for outcome in planned)
     assert np.mean([outcome.success for outcome in searched]) > 0.98
@@ -90,7 +90,7 @@ def test_where_nothing_can_be_done_it_waits_for_the_end():
 
 def test_they_go_by_their_names():
     assert isinstance(open_actor("planner", seed=0, deterministic=False).actor, PlannerActor)
-    assert isinstance(open_actor("searcher", seed=0, deterministic=False).actor, SearcherActor)
+    assert isinstance(open_actor("searcher", seed=0, deterministic=False).actor, ExpertActor)
     assert [resolve_policy(name) for name in ("planner", "searcher", "random")] == ["planner", "searcher", "random"]
     with pytest.raises(UsageProblem) as problem:
         resolve_policy("sercher")

@@ -220,7 +220,7 @@ def test_actions_are_drawn_from_the_softmax():
 def test_gradient_reaches_every_parameter_and_only_trained_ones_are_registered(kind):
     policy = make_policy(kind, 4, 1, trained_vision=True)
     episodes, _, _ = play(policy, steps=6, rows=2)
-    logits, values = policy(pack(episodes))
+    logits, values = policy.evaluate(pack(episodes))
     (logits.square().sum() + values.square().sum()).backward()
     assert not [name for name, parameter in policy.named_parameters() if parameter.grad is None]
     assert set(policy.state_dict()) == {name for name, _ in policy.named_parameters()}

@@ -78,8 +78,8 @@ def test_an_lstm_reads_with_the_language_model_and_leaves_it_frozen():
     model = registry.load("backbone", "tiny-llama").load(BackboneOptions(name="tiny-llama"), "cpu")
     policy = make_policy("lstm-backbone", backbone=model)
     assert not any("words" in name for name in policy.state_dict())
-    first, _ = policy(one_episode(policy, "fetch me an apple"))
-    other, _ = policy(one_episode(policy, "fetch me a ball"))
+    first, _ = policy.evaluate(one_episode(policy, "fetch me an apple"))
+    other, _ = policy.evaluate(one_episode(policy, "fetch me a ball"))
     assert not torch.allclose(first, other, atol=1e-5)
     first.square().sum().backward()
     assert policy.reader.queries.grad.abs().max() > 0

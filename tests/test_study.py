@@ -17,12 +17,13 @@ from made_up_runs import make_run, record, some, tried
 
 from llarp_cli.comparison import filling, study
 from llarp_cli.comparison.plan import plan
-from llarp_cli.comparison.study_file import load_study, shipped_studies
+from llarp_cli.comparison.study_file import load_study
 from llarp_cli.config import Recipe
 from llarp_cli.errors import SeveralProblems
 from llarp_cli.rearrangement.splits import split_episodes
 from llarp_cli.recipes import load_recipe
 from llarp_cli.runs import RunDirectory
+from llarp_cli.shipped import shipped_studies
 
 FILE = """\
 # Two methods and a bound
@@ -256,7 +257,8 @@ class Pretended:
     def eval(self, arguments):
         from llarp_cli import registry
         from llarp_cli.evaluation.evaluate import choose, default_families
-        from llarp_cli.evaluation.records import Outcome, episodes_sha256, keep
+        from llarp_cli.evaluation.records import Outcome, keep
+        from llarp_cli.rearrangement.episode_files import episodes_sha256
 
         splits = [value for flag, value in pairwise(arguments) if flag == "--split"]
         world = registry.load("environment", "home")
@@ -307,6 +309,24 @@ def test_a_study_trains_evaluates_and_reports_and_then_only_reports(written, pre
     before = list(pretended.commands)
     again = llarp("study", "study.yaml")
     assert again.stdout == text and pretended.commands == before
+
+
+def test_damaged_files_of_a_study_are_said_so(written, pretended, llarp):
+    llarp("study", written())
+    (evaluated,) = Path("studies/study/evaluations").glob("planner-seed0.json")
+    run = Path("studies/study/runs/lstm-seed0")
+    facts = json.loads((run / "run.json").read_text())
+    lines = (run / "metrics.jsonl").read_text()
+    for path, text, said in (
+        (evaluated, "{", "is damaged: it is not JSON"),
+        (run / "run.json", json.dumps({**facts, "hardware": {}}), "is damaged: 'device' is not in"),
+        (run / "metrics.jsonl", f"?\n{lines}", "is damaged: line 1"),
+    ):
+        before = path.read_text()
+        path.write_text(text)
+        result = llarp("study", "study.yaml")
+        assert result.exit_code == 2 and said in result.stderr and "hint: remove" in result.stderr, result.stderr
+        path.write_text(before)
 
 
 def test_a_study_goes_on_wherever_it_was_cut(written, pretended, llarp):

@@ -13,8 +13,7 @@ from llarp_cli.comparison.methods import Method, find_methods
 from llarp_cli.comparison.outcomes import Aligned, At, Wanted, align
 from llarp_cli.comparison.statistics import Estimate, mean_success
 from llarp_cli.errors import UsageProblem
-from llarp_cli.evaluation.records import episodes_sha256
-from llarp_cli.rearrangement.episode_files import read_episodes
+from llarp_cli.rearrangement.episode_files import episodes_sha256, read_episodes
 from llarp_cli.rearrangement.splits import GROUPS, SPLIT_SIZE, SPLITS, expand
 
 THRESHOLD = 0.8

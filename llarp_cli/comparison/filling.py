@@ -20,7 +20,8 @@ from llarp_cli.comparison.methods import Method, Run, find_methods
 from llarp_cli.comparison.outcomes import At, Identity, Wanted, identity_of
 from llarp_cli.errors import LlarpError
 from llarp_cli.evaluation.evaluate import choose, default_families
-from llarp_cli.evaluation.records import Record, episodes_sha256
+from llarp_cli.evaluation.records import Record
+from llarp_cli.rearrangement.episode_files import episodes_sha256
 from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.splits import split_episodes
 from llarp_cli.runs import RunDirectory

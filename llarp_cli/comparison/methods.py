@@ -112,7 +112,7 @@ def _open(name: str) -> Run:
     path = Path(name)
     if path.is_file() and path.suffix == ".json":
         return _from_json(name, path)
-    if name in ("planner", "searcher", "random", "zero-shot"):
+    if name in ("planner", "searcher", "expert", "random", "zero-shot"):
         raise UsageProblem(
             f"'{name}' keeps no evaluations", f"llarp eval {name} --json {name}.json; then compare {name}.json"
         )
@@ -152,9 +152,20 @@ def _from_run(name: str, run: RunDirectory, pinned: int | None) -> Run:
 
 
 def _stale(run: RunDirectory, record: Record) -> bool:
-    """Whether the checkpoint is another one now than when it was evaluated."""
-    config = run.checkpoint(record.steps or 0) / "config.json"
-    return config.is_file() and json.loads(config.read_text("utf-8")).get("adapter_sha256") != record.adapter_sha256
+    """Whether the checkpoint is another one now than when it was evaluated.
+
+    Raises:
+        UsageProblem: the checkpoint does not say which it is.
+    """
+    checkpoint = run.checkpoint(record.steps or 0)
+    if not (checkpoint / "config.json").is_file():
+        return False
+    try:
+        return json.loads((checkpoint / "config.json").read_text("utf-8"))["adapter_sha256"] != record.adapter_sha256
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UsageProblem(
+            f"'{checkpoint / 'config.json'}' is damaged: it tells no adapter_sha256", f"remove '{checkpoint}'"
+        ) from error
 
 
 def _from_json(name: str, path: Path) -> Run:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from llarp_cli import registry
 from llarp_cli.config import RewardOptions
+from llarp_cli.environments.environment import open_environment
 from llarp_cli.rearrangement.environment import MAX_STEPS, RearrangementVectorEnv
 from llarp_cli.rearrangement.execution import KIND, PICK, PLACE
-from llarp_cli.rearrangement.skills import SKILL_INDEX, SKILLS
+from llarp_cli.rearrangement.skills import SKILL_INDEX
+from llarp_cli.recipes import read_recipe
 from llarp_cli.runs import Unlearned, ZeroShot
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Actor(Protocol):
 
     image_size: int
 
-    def reset(self, environment: RearrangementVectorEnv) -> None:
+    def reset(self, environment: Any) -> None:
         """Prepare for an environment that has just been reset."""
 
     def act(self, observation: dict[str, Any], starts: NDArray[np.bool_]) -> Choice:
@@ -99,12 +100,12 @@ class PlannerActor:
         return [idle] * (1 if plan == [] else MAX_STEPS)
 
 
-class SearcherActor:
-    """The searching planner, which knows only what an agent has seen."""
+class ExpertActor:
+    """Whoever is imitated: in a home the searching planner, which knows only what an agent has seen."""
 
     image_size = IMAGE_SIZE
 
-    def reset(self, environment: RearrangementVectorEnv) -> None:
+    def reset(self, environment: Any) -> None:
         self._environment = environment
 
     def act(self, observation: dict[str, Any], starts: NDArray[np.bool_]) -> Choice:
@@ -113,7 +114,7 @@ class SearcherActor:
 
 
 class RandomActor:
-    """Each of the 70 skills alike.
+    """Each of the skills alike.
 
     Args:
         seed: of its choices.
@@ -124,12 +125,12 @@ class RandomActor:
     def __init__(self, seed: int):
         self._seed = seed
 
-    def reset(self, environment: RearrangementVectorEnv) -> None:
+    def reset(self, environment: Any) -> None:
         self._clocks = Clocks(environment, self._seed)
 
     def act(self, observation: dict[str, Any], starts: NDArray[np.bool_]) -> Choice:
         actions = self._clocks.next(starts).argmin(axis=1)
-        return Choice(actions, np.full(len(actions), 1 / len(SKILLS)))
+        return Choice(actions, np.full(len(actions), 1 / self._clocks.skills))
 
 
 class PolicyActor:
@@ -145,7 +146,7 @@ class PolicyActor:
         self.image_size = policy.image_size
         self._policy, self._seed, self._deterministic = policy, seed, deterministic
 
-    def reset(self, environment: RearrangementVectorEnv) -> None:
+    def reset(self, environment: Any) -> None:
         from llarp_cli.policy.parts import ReadAhead
 
         self._environment = environment
@@ -182,15 +183,20 @@ class Clocks:
 
     Args:
         seed: another seed gives others.
+
+    Attributes:
+        skills: how many there are.
     """
 
-    def __init__(self, environment: RearrangementVectorEnv, seed: int):
+    def __init__(self, environment: Any, seed: int):
         self._environment, self._seed = environment, seed
-        self._times = np.ones((environment.num_envs, MAX_STEPS, len(SKILLS)))
+        can = environment.repertoire
+        self.skills = len(can.skills)
+        self._times = np.ones((environment.num_envs, can.steps, self.skills))
         self._steps = np.zeros(environment.num_envs, np.int64)
 
     def next(self, starts: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Waiting times of this step, [N, 70]."""
+        """Waiting times of this step, [N, skills]."""
         # Rows without an episode stay at the first step; theirs are not used.
         self._steps = np.where(starts | ~self._environment.active, 0, self._steps + 1)
         for row in np.flatnonzero(starts & self._environment.active):
@@ -207,7 +213,7 @@ class Opened:
     """An actor and what it comes with.
 
     Attributes:
-        name: "planner", "searcher", "random", or the policy's directory.
+        name: "planner", "searcher", "expert", "random", or the policy's directory.
         label: a short name for films.
         backbone: its frozen language model, None without one.
         environment: where it acts.
@@ -239,8 +245,8 @@ def open_actor(source: Path | Unlearned, *, seed: int, deterministic: bool, envi
     place = environment or "home"
     if source == "planner":
         return Opened(PlannerActor(), "planner", "planner", environment=place)
-    if source == "searcher":
-        return Opened(SearcherActor(), "searcher", "searcher", environment=place)
+    if source in ("searcher", "expert"):
+        return Opened(ExpertActor(), str(source), str(source), environment=place)
     if source == "random":
         return Opened(RandomActor(seed), "random", "random", environment=place)
     if isinstance(source, ZeroShot):
@@ -264,6 +270,25 @@ def open_actor(source: Path | Unlearned, *, seed: int, deterministic: bool, envi
     )
 
 
+def place_of(source: Path | Unlearned, environment: str | None) -> str:
+    """The environment in which something acts: the one that was asked for, where it was trained, or the home.
+
+    Args:
+        source: what `runs.resolve_policy` found.
+        environment: asked for.
+
+    Raises:
+        UsageProblem: a learned policy's files cannot be read.
+    """
+    if environment is not None:
+        return environment
+    if not isinstance(source, Path):
+        return "home"
+    from llarp_cli.policy.files import RECIPE, read_files
+
+    return read_recipe(read_files(source)[RECIPE], str(source / RECIPE)).environment
+
+
 def open_learned(directory: Path, environment: str | None = None) -> tuple[LearnedPolicy, Recipe]:
     """A trained policy and its recipe, on whatever device there is.
 
@@ -276,11 +301,13 @@ def open_learned(directory: Path, environment: str | None = None) -> tuple[Learn
     """
     from accelerate import PartialState
 
-    from llarp_cli.policy.files import check_world, open_policy
+    from llarp_cli.policy.files import check_repertoire, check_world, open_policy
 
     policy, recipe = open_policy(directory, PartialState().device)
+    place = open_environment(environment or recipe.environment)
+    check_repertoire(directory, policy, place, place.repertoire)
     if environment is None or environment == recipe.environment:
-        check_world(directory, policy, registry.load("environment", recipe.environment))
+        check_world(directory, policy, place)
     elif policy.frozen.encoder.renderer is not None:
         encoder = policy.frozen.encoder.name
         print(

@@ -165,8 +165,8 @@ def open_adviser(source: Path | Unlearned, environment: str | None = None) -> Op
         UsageProblem: the policy is damaged or foreign, its frozen parts cannot be had, or its pictures are drawn
             otherwise now.
     """
-    if source in ("planner", "searcher"):
-        return OpenedAdviser(PlannerAdviser(source == "searcher"), str(source))
+    if source in ("planner", "searcher", "expert"):
+        return OpenedAdviser(PlannerAdviser(source != "planner"), str(source))
     if source == "random":
         return OpenedAdviser(RandomAdviser(), "random")
     if isinstance(source, ZeroShot):

@@ -6,20 +6,18 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from llarp_cli import registry
 from llarp_cli.config import RewardOptions
+from llarp_cli.environments.environment import Environment, open_environment
+from llarp_cli.environments.rearrangement import LanguageRearrangement
 from llarp_cli.errors import UsageProblem, unknown
-from llarp_cli.evaluation.actors import Actor, open_actor
-from llarp_cli.evaluation.records import BENCHMARK, EVALUATIONS, Record, episodes_sha256, keep, run_of
+from llarp_cli.evaluation.actors import Actor, open_actor, place_of
+from llarp_cli.evaluation.records import BENCHMARK, EVALUATIONS, Record, keep, run_of
 from llarp_cli.evaluation.results import Outcome, Results
-from llarp_cli.rearrangement.environment import RearrangementVectorEnv
-from llarp_cli.rearrangement.episode_files import read_episodes
-from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.simulator import World
-from llarp_cli.rearrangement.splits import EpisodeList, expand, split_episodes
 from llarp_cli.rearrangement.tasks import FAMILIES, TRAINED
 from llarp_cli.recipes import load_recipe
 from llarp_cli.runs import Unlearned
@@ -28,14 +26,14 @@ from llarp_cli.runs import Unlearned
 def evaluate(
     actor: Actor,
     world: World,
-    episodes: Sequence[Episode],
+    episodes: Sequence[Any],
     *,
     num_envs: int = 32,
     seed: int = 0,
     reward: RewardOptions | None = None,
     progress: Callable[[Outcome], None] | None = None,
 ) -> tuple[Outcome, ...]:
-    """Run every episode once.
+    """Run every episode of Language Rearrangement once.
 
     Args:
         actor: chooses the skills.
@@ -49,14 +47,26 @@ def evaluate(
     Returns:
         Outcomes in the order of the episodes.
     """
-    environment = RearrangementVectorEnv(
-        world,
-        EpisodeList(episodes),
-        min(num_envs, len(episodes)),
-        image_size=actor.image_size,
-        reward=reward,
-        seed=seed,
+    place = LanguageRearrangement(world)
+    environment = place.rows(
+        episodes, min(num_envs, len(episodes)), image_size=actor.image_size, reward=reward, seed=seed
     )
+    return run_each(actor, environment, episodes, progress)
+
+
+def run_each(
+    actor: Actor, environment: Any, episodes: Sequence[Any], progress: Callable[[Outcome], None] | None = None
+) -> tuple[Outcome, ...]:
+    """Run episodes to their end.
+
+    Args:
+        actor: chooses the skills.
+        environment: rows in which each of the episodes takes place once; see `Environment.rows`. Closed at the end.
+        progress: called with each outcome as it comes.
+
+    Returns:
+        Outcomes in the order of the episodes.
+    """
     outcomes: dict[tuple[str, str], Outcome] = {}
     observation, _ = environment.reset()
     actor.reset(environment)
@@ -116,24 +126,33 @@ def evaluate_policy(
         raise UsageProblem("--family and --all-families exclude each other", "leave one out")
     if splits and episode_file is not None:
         raise UsageProblem("--split and --episodes exclude each other", "leave one out")
-    names = expand(splits)
-    given = None if episode_file is None else read_episodes(episode_file)
-    _check_families(families, given or ())
+    place = open_environment(place_of(source, environment))
+    names = place.expand(splits)
+    given = None if episode_file is None else place.read(episode_file)
+    _check_families(families, place, given or ())
+    if not isinstance(source, Path):
+        place.check_actor(str(source))
 
     opened = open_actor(source, seed=seed, deterministic=deterministic, environment=environment)
-    world = registry.load("environment", opened.environment)
     if given is None:
-        given = [episode for name in names for episode in split_episodes(world, name)]
+        given = [episode for name in names for episode in place.episodes(name)]
     wanted = () if all_families else families or default_families(opened.families)
     episodes, left_out = choose(given, wanted, limit)
     if not episodes:
         asked = ", ".join(families or opened.families)
         raise UsageProblem(f"no episode of {asked} here: there are {', '.join(left_out)}", "--all-families")
 
-    heads = _heads(source, world, given, BENCHMARK if episode_file is None else episode_file.name, seed, deterministic)
+    heads = _heads(source, place, given, BENCHMARK if episode_file is None else episode_file.name, seed, deterministic)
     run = run_of(source) if isinstance(source, Path) else None
     keeper = _Keeper(run, heads, episodes)
-    outcomes = _with_bar(opened.actor, world, episodes, num_envs, seed, opened.reward, keeper)
+    rows = place.rows(
+        episodes,
+        min(num_envs, len(episodes)),
+        image_size=opened.actor.image_size,
+        reward=opened.reward,
+        seed=seed,
+    )
+    outcomes = _with_bar(opened.actor, rows, episodes, keeper)
     splits_run = dict.fromkeys(outcome.split for outcome in outcomes)
     return Results(
         opened.name,
@@ -158,9 +177,7 @@ def default_families(trained: Sequence[str]) -> tuple[str, ...]:
     return (*trained, *(family for family in FAMILIES if family not in TRAINED)) if trained else ()
 
 
-def choose(
-    given: Sequence[Episode], families: Sequence[str], limit: int | None
-) -> tuple[list[Episode], dict[str, int]]:
+def choose(given: Sequence[Any], families: Sequence[str], limit: int | None) -> tuple[list[Any], dict[str, int]]:
     """The episodes to run.
 
     Args:
@@ -176,7 +193,7 @@ def choose(
 
 
 def _heads(
-    source: Path | Unlearned, world: World, given: Sequence[Episode], origin: str, seed: int, deterministic: bool
+    source: Path | Unlearned, place: Environment, given: Sequence[Any], origin: str, seed: int, deterministic: bool
 ) -> dict[str, Record]:
     """For each split the record of its outcomes, without outcomes yet."""
     steps = adapter = None
@@ -190,11 +207,11 @@ def _heads(
             policy=policy,
             steps=steps,
             adapter_sha256=adapter,
-            world=world.name,
-            version=world.version,
+            world=place.name,
+            version=place.version,
             split=name,
             source=origin,
-            episodes_sha256=episodes_sha256([episode for episode in given if episode.split == name]),
+            episodes_sha256=place.fingerprint([episode for episode in given if episode.split == name]),
             seed=seed,
             deterministic=deterministic,
             outcomes=(),
@@ -215,7 +232,7 @@ class _Keeper:
         folder: where; None where nothing is or can be kept.
     """
 
-    def __init__(self, run: Path | None, heads: dict[str, Record], episodes: Sequence[Episode]):
+    def __init__(self, run: Path | None, heads: dict[str, Record], episodes: Sequence[Any]):
         self._run, self._heads = run, heads
         self._expected = Counter(episode.split for episode in episodes)
         self._outcomes: dict[str, list[Outcome]] = {name: [] for name in self._expected}
@@ -233,14 +250,14 @@ class _Keeper:
             self.folder = None
 
 
-def _check_families(families: Sequence[str], given: Sequence[Episode]) -> None:
-    known = {*FAMILIES, *(episode.family for episode in given)}
+def _check_families(families: Sequence[str], place: Environment, given: Sequence[Any]) -> None:
+    known = {*place.families, *(episode.family for episode in given)}
     for family in families:
         if family not in known:
             raise unknown("family", family, known)
 
 
-def _first_of_each(episodes: Sequence[Episode], limit: int) -> list[Episode]:
+def _first_of_each(episodes: Sequence[Any], limit: int) -> list[Any]:
     taken: Counter[str] = Counter()
     chosen = []
     for episode in episodes:
@@ -250,15 +267,7 @@ def _first_of_each(episodes: Sequence[Episode], limit: int) -> list[Episode]:
     return chosen
 
 
-def _with_bar(
-    actor: Actor,
-    world: World,
-    episodes: Sequence[Episode],
-    num_envs: int,
-    seed: int,
-    reward: RewardOptions,
-    keeper: _Keeper,
-) -> tuple[Outcome, ...]:
+def _with_bar(actor: Actor, environment: Any, episodes: Sequence[Any], keeper: _Keeper) -> tuple[Outcome, ...]:
     from tqdm import tqdm
 
     successes = 0
@@ -271,4 +280,4 @@ def _with_bar(
             bar.update()
             keeper(outcome)
 
-        return evaluate(actor, world, episodes, num_envs=num_envs, seed=seed, reward=reward, progress=progress)
+        return run_each(actor, environment, episodes, progress)

@@ -10,9 +10,8 @@ none of the others, so that evaluations of parts of a split add up. Importing th
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from llarp_cli.errors import UsageProblem
-from llarp_cli.rearrangement.episode_files import line
-from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.runs import write_text
 
 EVALUATIONS = "evaluations"
@@ -97,14 +94,6 @@ class Record(BaseModel):
 
 
 _RECORDS = TypeAdapter(list[Record])
-
-
-def episodes_sha256(episodes: Sequence[Episode]) -> str:
-    """Of the episodes as lines of an episode file, in hexadecimal."""
-    digest = hashlib.sha256()
-    for episode in episodes:
-        digest.update(line(episode).encode() + b"\n")
-    return digest.hexdigest()
 
 
 def run_of(policy: Path) -> Path | None:

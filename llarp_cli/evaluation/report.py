@@ -32,7 +32,7 @@ def table_of(results: Results) -> str:
     lines = [_line(HEADER, widths), "|" + "|".join("-" * (width + 2) for width in widths) + "|"]
     lines += [_line(row, widths) for row in rows]
     how = "the likeliest skill" if results.deterministic else f"sampled skills, seed {results.seed}"
-    if results.policy in ("planner", "searcher"):
+    if results.policy in ("planner", "searcher", "expert"):
         how = f"seed {results.seed}"
     around = f" around {results.backbone}" if results.backbone else ""
     lines += ["", f"{results.policy}{around}; {how}; return, length and invalid skills are means per episode"]

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from llarp_cli import registry
+from llarp_cli.environments.environment import Environment, open_environment
+from llarp_cli.environments.rearrangement import LanguageRearrangement
 from llarp_cli.errors import UsageProblem
-from llarp_cli.evaluation.actors import Opened, open_actor
+from llarp_cli.evaluation.actors import Opened, open_actor, place_of
 from llarp_cli.evaluation.sentences import (
     OWN,
     SO_ALREADY,
@@ -24,14 +25,11 @@ from llarp_cli.evaluation.sentences import (
     without_goal,
 )
 from llarp_cli.evaluation.video import Film
-from llarp_cli.rearrangement.environment import MAX_STEPS, RearrangementVectorEnv
 from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.simulator import Simulator, World
-from llarp_cli.rearrangement.skills import SKILLS
-from llarp_cli.rearrangement.splits import EpisodeList, split_episodes
 from llarp_cli.runs import Unlearned
 
-DEFAULT_SPLIT = "rephrasing"
+DEFAULT_SPLIT = LanguageRearrangement.film_split
 
 NEED_A_GOAL = ("planner", "searcher")
 """Actors that do not read the sentence."""
@@ -70,7 +68,7 @@ class Told:
     """An episode as it went.
 
     Attributes:
-        home: the scene's name.
+        home: the scene's name; "" where there are no homes.
         note: what success means where the sentence is the user's own; "" otherwise.
         ending: a key of ENDINGS.
         video: the film, None where none was made.
@@ -158,12 +156,19 @@ def roll_out(
             raise UsageProblem(f"{flag} goes with --instruction", 'write what is to be done there: --instruction "..."')
         if not own:
             raise UsageProblem(f"{flag} and --split or --episode exclude each other", "an episode has its own home")
+    place = open_environment(place_of(source, environment))
+    if not isinstance(source, Path):
+        place.check_actor(str(source))
+    if not isinstance(place, LanguageRearrangement):
+        if instruction is not None:
+            raise UsageProblem(f"--instruction is for homes; environment '{place.name}' has its own", "leave it out")
+        return _told(source, place, split, index, video, environment, seed, deterministic)
+    world = place.world
     opened = open_actor(source, seed=seed, deterministic=deterministic, environment=environment)
-    world = registry.load("environment", opened.environment)
     if own:
         episode, note = own_episode(world, instruction, home, seed if arrangement_seed is None else arrangement_seed)
     else:
-        episode, note = _choose(world, opened, split, index), ""
+        episode, note = _choose(place, opened, split, index), ""
         if instruction is not None:
             episode, note = with_sentence(episode, instruction)
             if reached_at_start(world, episode):
@@ -188,6 +193,41 @@ def roll_out(
     )
 
 
+def _told(
+    source: Path | Unlearned,
+    place: Environment,
+    split: str | None,
+    index: int | None,
+    video: Path | None,
+    environment: str | None,
+    seed: int,
+    deterministic: bool,
+) -> Told:
+    """An episode of an environment that is no home; see `roll_out`."""
+    opened = open_actor(source, seed=seed, deterministic=deterministic, environment=environment)
+    episode = _choose(place, opened, split, index)
+    rows = place.rows([episode], 1, image_size=opened.actor.image_size, reward=opened.reward, seed=seed)
+    observation, _ = rows.reset()
+    film = None if video is None else Film(rows, episode.instruction, rows.repertoire.steps, opened.label, rows.cameras)
+    steps, ending = _act(opened, rows, observation, film, judged=True)
+    if film is not None:
+        film.end(ending == "success")
+        film.write(video)
+    rows.close()
+    return Told(
+        policy=opened.name,
+        episode=episode.id,
+        split=episode.split,
+        family=episode.family,
+        home="",
+        instruction=episode.instruction,
+        note="",
+        steps=steps,
+        ending=ending,
+        video=None if video is None else str(video),
+    )
+
+
 def play(
     opened: Opened, world: World, episode: Episode, *, seed: int, film_to: Path | None
 ) -> tuple[tuple[Step, ...], str]:
@@ -196,27 +236,49 @@ def play(
     Returns:
         Its steps, and how it ended: a key of ENDINGS.
     """
-    actor = opened.actor
-    environment = RearrangementVectorEnv(
-        world, EpisodeList([episode]), 1, image_size=actor.image_size, reward=opened.reward, seed=seed
+    environment = LanguageRearrangement(world).rows(
+        [episode], 1, image_size=opened.actor.image_size, reward=opened.reward, seed=seed
     )
     observation, _ = environment.reset()
+    most = environment.repertoire.steps
+    film = None if film_to is None else Film(environment.simulator, episode.instruction, most, opened.label)
+    judged = knows_goal(episode)
+    steps, ending = _act(opened, environment, observation, film, judged=judged)
+    if film is not None:
+        if judged:
+            film.end(ending == "success")
+        film.write(film_to)
+    environment.close()
+    return steps, ending
+
+
+def _act(
+    opened: Opened, environment: Any, observation: dict[str, Any], film: Film | None, *, judged: bool
+) -> tuple[tuple[Step, ...], str]:
+    """Run the one episode of an environment of one row.
+
+    Args:
+        observation: its first.
+        judged: success is; else the episode, of a home, ends when the policy repeats itself.
+
+    Returns:
+        Its steps, and how it ended: a key of ENDINGS.
+    """
+    actor, skills = opened.actor, environment.repertoire.skills
     actor.reset(environment)
-    film = None if film_to is None else Film(environment.simulator, episode.instruction, MAX_STEPS, opened.label)
     steps: list[Step] = []
     met: Counter[tuple[bytes, int]] = Counter()
-    judged = knows_goal(episode)
     ending = "limit" if judged else "unknown"
     starts = np.ones(1, bool)
     while environment.active[0] and ending != "repeats":
-        before = situation(environment.simulator)
+        before = b"" if judged else situation(environment.simulator)
         choice = actor.act(observation, starts)
-        observation, reward, terminations, _, infos = environment.step(choice.actions)
+        observation, reward, _, _, infos = environment.step(choice.actions)
         starts = np.zeros(1, bool)
-        if terminations[0]:
+        if infos["success"][0]:
             ending = "success"
         step = Step(
-            skill=str(SKILLS[choice.actions[0]]),
+            skill=skills[choice.actions[0]],
             probability=float(choice.probabilities[0]),
             possible=not infos["invalid_skill"][0],
             reward=float(reward[0]),
@@ -227,11 +289,6 @@ def play(
         met[before, int(choice.actions[0])] += 1
         if not judged and met[before, int(choice.actions[0])] == REPEATED:
             ending = "repeats"
-    if film is not None:
-        if judged:
-            film.end(ending == "success")
-        film.write(film_to)
-    environment.close()
     return tuple(steps), ending
 
 
@@ -241,15 +298,14 @@ def situation(simulator: Simulator) -> bytes:
     return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
-def _choose(world: World, opened: Opened, split: str | None, index: int | None) -> Episode:
-    split = split or DEFAULT_SPLIT
-    episodes = split_episodes(world, split)
+def _choose(place: Environment, opened: Opened, split: str | None, index: int | None) -> Any:
+    episodes = place.episodes(split or place.film_split)
     if index is None:
         return next((e for e in episodes if not opened.families or e.family in opened.families), episodes[0])
     return episode_at(episodes, index)
 
 
-def episode_at(episodes: Sequence[Episode], index: int) -> Episode:
+def episode_at(episodes: Sequence[Any], index: int) -> Any:
     """One of some episodes of a split or a file.
 
     Raises:

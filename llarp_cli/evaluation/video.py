@@ -5,8 +5,10 @@ One picture per skill, held for a second, so that it can be read at normal speed
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +16,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from llarp_cli.errors import LlarpError
 from llarp_cli.files import replacing
-from llarp_cli.rearrangement.simulator import Simulator
 
 VIEW = 448
 """Side of each picture, pixels."""
 CAMERAS = {"first_person": "what the agent sees", "third_person": "the robot", "top_down": "from above"}
-"""The cameras of the pictures, from left to right, and what is written below them."""
+"""The cameras of the pictures of a home, from left to right, and what is written below them."""
 MARGIN = 16
 TOP, BOTTOM = 104, 104
 """Heights of the strips for the sentence and for the skill, pixels."""
 WIDTH = len(CAMERAS) * (VIEW + MARGIN) + MARGIN
+"""Of a film of a home."""
 HEIGHT = TOP + VIEW + 24 + BOTTOM
 
 FRAMES_PER_SECOND = 10
@@ -34,18 +36,34 @@ BACKGROUND, TEXT, FAINT = (24, 26, 31), (240, 240, 240), (150, 155, 165)
 GOOD, BAD, SKILL = (92, 200, 120), (235, 105, 95), (130, 190, 255)
 
 
+class Filmable(Protocol):
+    """What can be filmed: a simulator, or rows of gymnasium environments."""
+
+    def picture(self, home: int, size: int, camera: str) -> NDArray[np.uint8]:
+        """A picture for people, uint8 [size, size, 3]."""
+
+
 class Film:
     """Pictures of an episode, made as it goes.
 
     Args:
-        simulator: its home 0 is filmed.
+        simulator: its home, or row, 0 is filmed.
         instruction: the sentence.
         max_steps: of an episode; None where there is no end and nothing is paid.
         actor: who acts.
+        cameras: what the pictures show, from left to right, and what is written below them.
     """
 
-    def __init__(self, simulator: Simulator, instruction: str, max_steps: int | None, actor: str):
+    def __init__(
+        self,
+        simulator: Filmable,
+        instruction: str,
+        max_steps: int | None,
+        actor: str,
+        cameras: Mapping[str, str] = CAMERAS,
+    ):
         self._simulator, self._max_steps = simulator, max_steps
+        self._cameras, self._width = cameras, len(cameras) * (VIEW + MARGIN) + MARGIN
         self._instruction = instruction
         self._actor = actor
         self._steps = 0
@@ -93,11 +111,12 @@ class Film:
         write_video(path, frames, FRAMES_PER_SECOND)
 
     def _picture(self, success: bool | None) -> NDArray[np.uint8]:
-        canvas = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
+        width = self._width
+        canvas = Image.new("RGB", (width, HEIGHT), BACKGROUND)
         draw = ImageDraw.Draw(canvas)
-        _paragraph(draw, self._instruction, (MARGIN, 14), WIDTH - 2 * MARGIN, TOP - 20)
+        _paragraph(draw, self._instruction, (MARGIN, 14), width - 2 * MARGIN, TOP - 20)
 
-        for i, (camera, words) in enumerate(CAMERAS.items()):
+        for i, (camera, words) in enumerate(self._cameras.items()):
             x = MARGIN + i * (VIEW + MARGIN)
             canvas.paste(Image.fromarray(self._simulator.picture(0, VIEW, camera)), (x, TOP))
             draw.text((x, TOP + VIEW + 4), words, FAINT, _font(15))
@@ -109,8 +128,8 @@ class Film:
         counted = f"step {self._steps}"
         if self._max_steps is not None:
             counted += f" / {self._max_steps}   return {self._total:.2f}"
-        draw.text((WIDTH - MARGIN, y + 46), counted, TEXT, _font(22), anchor="ra")
-        draw.text((WIDTH - MARGIN, y + 8), self._actor, FAINT, _font(16), anchor="ra")
+        draw.text((width - MARGIN, y + 46), counted, TEXT, _font(22), anchor="ra")
+        draw.text((width - MARGIN, y + 8), self._actor, FAINT, _font(16), anchor="ra")
         if success is not None:
             _banner(canvas, "SUCCESS" if success else "NOT DONE", GOOD if success else BAD)
         return np.asarray(canvas)
@@ -171,7 +190,7 @@ def _wrapped(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont,
 def _banner(canvas: Image.Image, text: str, colour: tuple[int, int, int]) -> None:
     draw = ImageDraw.Draw(canvas)
     font = _font(56)
-    x, y = WIDTH // 2, TOP + VIEW // 2
+    x, y = canvas.width // 2, TOP + VIEW // 2
     left, top, right, bottom = draw.textbbox((x, y), text, font, anchor="mm")
     draw.rounded_rectangle((left - 40, top - 28, right + 40, bottom + 28), 18, fill=BACKGROUND, outline=colour, width=5)
     draw.text((x, y), text, colour, font, anchor="mm")

@@ -10,12 +10,13 @@ from llarp_cli import registry
 from llarp_cli.backbones.contract import Backbone
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
+from llarp_cli.policy.contract import Place
 from llarp_cli.policy.llarp import LLaRPPolicy
 from llarp_cli.policy.lstm import LSTMPolicy
-from llarp_cli.policy.parts import CONTEXT_STEPS
 from llarp_cli.policy.promises import check_backbone, check_encoder
 from llarp_cli.policy.transformer import TransformerPolicy
-from llarp_cli.rearrangement.simulator import World
+from llarp_cli.rearrangement.skills import REPERTOIRE
+from llarp_cli.repertoire import Repertoire
 from llarp_cli.vision.contract import VisionEncoder
 
 LearnedPolicy = LLaRPPolicy | LSTMPolicy | TransformerPolicy
@@ -24,7 +25,9 @@ INSTRUCTION_TOKENS = 64
 """What a context must hold beside an episode; the benchmark's longest sentences stay below it."""
 
 
-def build_policy(recipe: Recipe, device: Any, *, world: World | None = None) -> LearnedPolicy:
+def build_policy(
+    recipe: Recipe, device: Any, *, world: Place | None = None, repertoire: Repertoire = REPERTOIRE
+) -> LearnedPolicy:
     """Build the recipe's policy, its trained parameters drawn from `recipe.seed`.
 
     Args:
@@ -32,6 +35,7 @@ def build_policy(recipe: Recipe, device: Any, *, world: World | None = None) -> 
         device: torch device.
         world: where it will act. Names the vision encoder where the recipe does not, and must be what that
             encoder was trained on. None imports no environment but the recipe's own, for that name alone.
+        repertoire: what it chooses from.
 
     Raises:
         UsageProblem: a part is unknown or cannot be had, or the parts do not fit each other.
@@ -46,17 +50,17 @@ def build_policy(recipe: Recipe, device: Any, *, world: World | None = None) -> 
     if recipe.reads_with_backbone:
         check_backbone(recipe.backbone.name, backbone)
     _check_updates(recipe, backbone)
-    _check_context(recipe, backbone)
+    _check_context(recipe, backbone, repertoire)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2 * recipe.seed + 1)
         if recipe.policy == "lstm":
-            return LSTMPolicy(backbone, encoder, recipe.adapter, recipe.lstm)
+            return LSTMPolicy(backbone, encoder, recipe.adapter, recipe.lstm, repertoire)
         if recipe.policy == "transformer":
-            return TransformerPolicy(backbone, encoder, recipe.adapter, recipe.transformer)
-        return LLaRPPolicy(backbone, encoder, recipe.adapter)
+            return TransformerPolicy(backbone, encoder, recipe.adapter, recipe.transformer, repertoire)
+        return LLaRPPolicy(backbone, encoder, recipe.adapter, repertoire)
 
 
-def check_renderer(encoder: VisionEncoder, world: World) -> None:
+def check_renderer(encoder: VisionEncoder, world: Place) -> None:
     """Refuse pictures that the encoder was not trained on.
 
     Raises:
@@ -70,7 +74,7 @@ def check_renderer(encoder: VisionEncoder, world: World) -> None:
         )
 
 
-def _load_encoder(recipe: Recipe, device: torch.device, world: World | None) -> VisionEncoder:
+def _load_encoder(recipe: Recipe, device: torch.device, world: Place | None) -> VisionEncoder:
     options = recipe.vision
     if options.name is None:
         place = world or registry.load("environment", recipe.environment)
@@ -102,14 +106,15 @@ def _check_updates(recipe: Recipe, backbone: Backbone) -> None:
         )
 
 
-def _check_context(recipe: Recipe, backbone: Backbone) -> None:
+def _check_context(recipe: Recipe, backbone: Backbone, repertoire: Repertoire) -> None:
     if recipe.policy != "llarp":
         return
     per_step = recipe.vision.tokens + recipe.adapter.action_tokens
-    needed = INSTRUCTION_TOKENS + CONTEXT_STEPS * per_step
+    steps = repertoire.steps + 1
+    needed = INSTRUCTION_TOKENS + steps * per_step
     if needed > backbone.context_length:
         raise UsageProblem(
-            f"{CONTEXT_STEPS} observations of {per_step} tokens and an instruction of {INSTRUCTION_TOKENS} "
+            f"{steps} observations of {per_step} tokens and an instruction of {INSTRUCTION_TOKENS} "
             f"are {needed} tokens; backbone '{recipe.backbone.name}' holds {backbone.context_length}",
             "lower vision.tokens or adapter.action_tokens, or choose another backbone",
         )

@@ -10,6 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llarp_cli.repertoire import Repertoire
+
+
+class Place(Protocol):
+    """What a policy is told of where it acts.
+
+    Attributes:
+        name: as typed, e.g. "home".
+        version: of what is drawn there.
+        vision: the vision encoder that a recipe gets when it names none.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def vision(self) -> str: ...
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -19,7 +38,7 @@ class Decision:
         actions: int64 [B].
         log_probs: float32 [B], of the actions.
         values: float32 [B].
-        logits: float32 [B, 70].
+        logits: float32 [B, A], A skills.
     """
 
     actions: Tensor
@@ -57,11 +76,16 @@ class Policy(Protocol):
 
     Attributes:
         image_size: side of the pictures it wants.
-        num_actions: 70.
+        num_actions: A, 70 in a home.
+        repertoire: the skills that it chooses from, and the most steps of an episode.
     """
 
-    image_size: int
-    num_actions: int
+    @property
+    def image_size(self) -> int: ...
+    @property
+    def num_actions(self) -> int: ...
+    @property
+    def repertoire(self) -> Repertoire: ...
 
     def perceive(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Frozen features of pictures [B, H, W, 3], as the rollout buffer stores them: [B, ...]."""
@@ -111,4 +135,4 @@ class Policy(Protocol):
         after the weights changed or a run was resumed."""
 
     def evaluate(self, fragments: Fragments) -> tuple[Tensor, Tensor]:
-        """Logits float32 [S, 70] and values float32 [S] of packed steps, with gradient."""
+        """Logits float32 [S, A] and values float32 [S] of packed steps, with gradient."""

@@ -14,22 +14,23 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import psutil
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from llarp_cli import __version__
-from llarp_cli.config import Recipe
+from llarp_cli.config import WIDEST, Recipe
 from llarp_cli.errors import UsageProblem
 from llarp_cli.files import write_bytes, write_text
 from llarp_cli.policy.build import LearnedPolicy, build_policy
-from llarp_cli.rearrangement.simulator import World
-from llarp_cli.rearrangement.skills import SKILLS
-from llarp_cli.recipes import read_recipe, to_yaml
+from llarp_cli.policy.contract import Place
+from llarp_cli.rearrangement.skills import REPERTOIRE
+from llarp_cli.recipes import read_recipe, shortened, to_yaml
+from llarp_cli.repertoire import Repertoire
 
 FORMAT = 1
 ADAPTER, CONFIG, RECIPE = "adapter.safetensors", "config.json", "recipe.yaml"
@@ -85,6 +86,7 @@ class PolicyConfig(Record):
         environment: where it was trained.
         adapter_sha256: of `adapter.safetensors`.
         skills: the actions, in the order of the logits.
+        steps: the most that an episode has.
     """
 
     format: Literal[1]
@@ -94,7 +96,12 @@ class PolicyConfig(Record):
     backbone: BackboneRecord
     vision: VisionRecord
     adapter_sha256: str
-    skills: list[str]
+    skills: Annotated[list[str], Field(min_length=1)]
+    steps: Annotated[int, Field(ge=1, le=WIDEST)] = REPERTOIRE.steps
+
+    @property
+    def repertoire(self) -> Repertoire:
+        return Repertoire(tuple(self.skills), self.steps)
 
 
 def save_policy(policy: LearnedPolicy, recipe: Recipe, directory: Path) -> None:
@@ -135,7 +142,8 @@ def save_policy(policy: LearnedPolicy, recipe: Recipe, directory: Path) -> None:
             feature_size=encoder.feature_size,
         ),
         adapter_sha256=hashlib.sha256(adapter).hexdigest(),
-        skills=[str(skill) for skill in SKILLS],
+        skills=list(policy.repertoire.skills),
+        steps=policy.repertoire.steps,
     )
     directory.mkdir(parents=True, exist_ok=True)
     write_bytes(directory / ADAPTER, adapter)
@@ -164,11 +172,10 @@ def read_files(directory: Path) -> dict[str, bytes]:
     files = {}
     for name in POLICY_FILES:
         path = directory / name
-        limit = min(MAX_ADAPTER, psutil.virtual_memory().available) if name == ADAPTER else MAX_TEXT
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                if size > limit or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                if size > largest(name) or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise UsageProblem(f"'{path}' is no policy's: it has {size:,} bytes", "use another checkpoint")
                 files[name] = file.read()
         except FileNotFoundError:
@@ -176,6 +183,11 @@ def read_files(directory: Path) -> dict[str, bytes]:
         except OSError as error:
             raise UsageProblem(f"cannot read '{path}': {error.strerror}", "use another checkpoint") from error
     return files
+
+
+def largest(name: str) -> int:
+    """Bytes that one of the three files may have here."""
+    return min(MAX_ADAPTER, psutil.virtual_memory().available) if name == ADAPTER else MAX_TEXT
 
 
 def check_policy(directory: Path, files: dict[str, bytes]) -> tuple[PolicyConfig, Recipe, dict[str, Tensor]]:
@@ -199,7 +211,7 @@ def check_policy(directory: Path, files: dict[str, bytes]) -> tuple[PolicyConfig
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise UsageProblem(f"'{directory / ADAPTER}' is not a safetensors file", "use another checkpoint") from error
     recipe = read_recipe(files[RECIPE], str(directory / RECIPE))
-    _check_sizes(directory, recipe, parameters)
+    _check_sizes(directory, config, recipe, parameters)
     return config, recipe, parameters
 
 
@@ -216,14 +228,18 @@ def _missing(directory: Path, name: str) -> UsageProblem:
     )
 
 
-def _check_sizes(directory: Path, recipe: Recipe, parameters: dict[str, Tensor]) -> None:
+def _check_sizes(directory: Path, config: PolicyConfig, recipe: Recipe, parameters: dict[str, Tensor]) -> None:
     """A recipe from somebody else asks for no larger layers than come with it; before any of them is made.
 
     Raises:
         UsageProblem: it does.
     """
     widest = max((size for tensor in parameters.values() for size in tensor.shape), default=0)
-    asked = {"adapter.hidden": recipe.adapter.hidden, "adapter.decoder_hidden": recipe.adapter.decoder_hidden}
+    asked = {
+        "adapter.hidden": recipe.adapter.hidden,
+        "adapter.decoder_hidden": recipe.adapter.decoder_hidden,
+        "skills": len(config.skills),
+    }
     if recipe.policy == "transformer":
         asked |= {"transformer.width": recipe.transformer.width or 0}
     for key, size in asked.items():
@@ -250,7 +266,7 @@ def open_policy(directory: Path, device: Any = "cpu", weights: str | None = None
         UsageProblem: as `read_policy`; or a frozen part cannot be had or is not the one trained with.
     """
     config, recipe, parameters = read_policy(directory)
-    policy = build_policy(_as_trained(recipe, config, weights), device)
+    policy = build_policy(_as_trained(recipe, config, weights), device, repertoire=config.repertoire)
     backbone, encoder = policy.frozen.backbone, policy.frozen.encoder
     if encoder.hash != config.vision.hash:
         raise UsageProblem(
@@ -269,7 +285,33 @@ def open_policy(directory: Path, device: Any = "cpu", weights: str | None = None
     return policy, recipe
 
 
-def check_world(directory: Path, policy: LearnedPolicy, world: World) -> None:
+def check_repertoire(directory: Path, policy: LearnedPolicy, place: Place, repertoire: Repertoire) -> None:
+    """Refuse a policy in an environment whose actions are not its own, or whose episodes are longer.
+
+    Args:
+        directory: what the policy was opened from.
+        place, repertoire: the environment, and what can be done there.
+
+    Raises:
+        UsageProblem: they differ.
+    """
+    own = policy.repertoire
+    if own.skills != repertoire.skills:
+        told = [f"{len(one)} ({', '.join(one[:3])}, ...)" for one in (own.skills, repertoire.skills)]
+        raise UsageProblem(
+            f"'{directory}' learned other actions, {shortened(told[0])}, than environment '{place.name}' has, "
+            f"{shortened(told[1])}",
+            "leave --env out, or train there",
+        )
+    if own.steps < repertoire.steps:
+        raise UsageProblem(
+            f"'{directory}' was trained in episodes of up to {own.steps} steps; those of environment '{place.name}' "
+            f"have up to {repertoire.steps}",
+            "train there",
+        )
+
+
+def check_world(directory: Path, policy: LearnedPolicy, world: Place) -> None:
     """Refuse a policy in a world that draws pictures which its vision encoder was not trained on.
 
     Args:
@@ -324,8 +366,6 @@ def _read_config(path: Path, data: bytes) -> PolicyConfig:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageProblem(f"'{path}' is damaged: {where}: {first['msg'].lower()}", "use another checkpoint") from error
-    if config.skills != [str(skill) for skill in SKILLS]:
-        raise UsageProblem(f"'{path}' lists other skills than this llarp has", f"pip install llarp=={config.llarp}")
     return config
 
 
@@ -344,7 +384,7 @@ def _check_fit(directory: Path, parameters: dict[str, Tensor], wanted: dict[str,
             )
 
 
-_FIT_HINT = f"put back the {RECIPE} it was saved with"
+_FIT_HINT = f"put back the {RECIPE} and {CONFIG} it was saved with"
 
 
 def _form(tensor: Tensor) -> str:

@@ -16,8 +16,9 @@ from llarp_cli.config import AdapterOptions
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.adapter import Adapter
 from llarp_cli.policy.contract import Decision, Fragments
-from llarp_cli.policy.parts import CONTEXT_STEPS, Frozen, choose
-from llarp_cli.rearrangement.skills import SKILLS
+from llarp_cli.policy.parts import Frozen, choose
+from llarp_cli.rearrangement.skills import REPERTOIRE
+from llarp_cli.repertoire import Repertoire
 from llarp_cli.vision.contract import VisionEncoder
 
 
@@ -36,13 +37,21 @@ class LLaRPPolicy(nn.Module):
         backbone: the language model.
         encoder: the vision encoder.
         options: the adapter's sizes.
+        repertoire: what it chooses from.
     """
 
-    def __init__(self, backbone: Backbone, encoder: VisionEncoder, options: AdapterOptions):
+    def __init__(
+        self,
+        backbone: Backbone,
+        encoder: VisionEncoder,
+        options: AdapterOptions,
+        repertoire: Repertoire = REPERTOIRE,
+    ):
         super().__init__()
         self.frozen = Frozen(backbone, encoder)
         self.image_size = encoder.image_size
-        self.num_actions = len(SKILLS)
+        self.repertoire = repertoire
+        self.num_actions = len(repertoire.skills)
         self.adapter = Adapter(
             encoder.trained,
             encoder.feature_size,
@@ -53,7 +62,8 @@ class LLaRPPolicy(nn.Module):
             options,
         )
         self.updates = backbone.trained
-        self.capacity = CONTEXT_STEPS * self.adapter.tokens_per_step
+        # What is seen after the last skill is read too, for its value.
+        self.capacity = (repertoire.steps + 1) * self.adapter.tokens_per_step
         self.to(backbone.device)
 
     def perceive(self, rgb: NDArray[np.uint8]) -> Tensor:
@@ -123,10 +133,6 @@ class LLaRPPolicy(nn.Module):
         hidden = self.frozen.backbone.forward(tokens, lengths, self._prefixes(fragments.instructions))
         return self.adapter.decide(self._readouts(hidden))
 
-    def forward(self, fragments: Fragments) -> tuple[Tensor, Tensor]:
-        """`evaluate`, under the name that distributed wrappers synchronise gradients for."""
-        return self.evaluate(fragments)
-
     def _tokens(self, features: Tensor, previous_actions: Tensor) -> Tensor:
         """Packed tokens [S * tokens per step, D] as the backbone takes them."""
         backbone = self.frozen.backbone
@@ -137,14 +143,14 @@ class LLaRPPolicy(nn.Module):
         """The hidden state [S, D] at the last token of each step."""
         return hidden.unflatten(0, (-1, self.adapter.tokens_per_step))[:, -1]
 
-    def _prefixes(self, instructions: Sequence[str]) -> list[Prefix]:
+    def _prefixes(self, instructions: Sequence[str]) -> Sequence[Prefix]:
         backbone = self.frozen.backbone
         prefixes = backbone.encode(instructions)
         longest = max(prefix.length for prefix in prefixes)
-        per_step = self.adapter.tokens_per_step
-        if longest + CONTEXT_STEPS * per_step > backbone.context_length:
+        if longest + self.capacity > backbone.context_length:
             raise UsageProblem(
-                f"an instruction of {longest} tokens and {CONTEXT_STEPS} observations of {per_step} do not fit the "
+                f"an instruction of {longest} tokens and {self.repertoire.steps + 1} observations of "
+                f"{self.adapter.tokens_per_step} do not fit the "
                 f"{backbone.context_length} tokens of backbone '{backbone.identity.name}'",
                 "shorten the instruction",
             )

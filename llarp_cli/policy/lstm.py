@@ -22,7 +22,8 @@ from llarp_cli.config import AdapterOptions, LSTMOptions
 from llarp_cli.policy.adapter import Adapter
 from llarp_cli.policy.contract import Decision, Fragments
 from llarp_cli.policy.parts import Frozen, choose
-from llarp_cli.rearrangement.skills import SKILLS
+from llarp_cli.rearrangement.skills import REPERTOIRE
+from llarp_cli.repertoire import Repertoire
 from llarp_cli.vision.contract import VisionEncoder
 
 WORD_SIZE = 128
@@ -113,15 +114,22 @@ class LSTMPolicy(nn.Module):
         encoder: the vision encoder.
         options: the adapter's sizes.
         lstm: how it reads.
+        repertoire: what it chooses from.
     """
 
     def __init__(
-        self, backbone: Backbone, encoder: VisionEncoder, options: AdapterOptions, lstm: LSTMOptions | None = None
+        self,
+        backbone: Backbone,
+        encoder: VisionEncoder,
+        options: AdapterOptions,
+        lstm: LSTMOptions | None = None,
+        repertoire: Repertoire = REPERTOIRE,
     ):
         super().__init__()
         self.frozen = Frozen(backbone, encoder)
         self.image_size = encoder.image_size
-        self.num_actions = len(SKILLS)
+        self.repertoire = repertoire
+        self.num_actions = len(repertoire.skills)
         self.adapter = Adapter(
             encoder.trained, encoder.feature_size, encoder.tokens, HIDDEN_SIZE, 1.0, self.num_actions, options
         )
@@ -190,10 +198,6 @@ class LSTMPolicy(nn.Module):
         """See `Policy.evaluate`."""
         outputs, _, _ = self._run(fragments, fragments.lengths, self._read(fragments.instructions))
         return self.adapter.decide(outputs)
-
-    def forward(self, fragments: Fragments) -> tuple[Tensor, Tensor]:
-        """`evaluate`, under the name that distributed wrappers synchronise gradients for."""
-        return self.evaluate(fragments)
 
     def _read(self, instructions: Sequence[str]) -> Tensor:
         """Encoded instructions [E, HIDDEN_SIZE]; equal texts are read once."""

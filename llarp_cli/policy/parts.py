@@ -13,14 +13,11 @@ from torch import Tensor
 
 from llarp_cli.backbones.contract import Backbone
 from llarp_cli.policy.contract import Decision, Policy
+from llarp_cli.rearrangement.skills import REPERTOIRE
 from llarp_cli.vision.contract import VisionEncoder
 
-EPISODE_STEPS = 32
-"""The longest episode."""
-
-CONTEXT_STEPS = EPISODE_STEPS + 1
-"""Steps a context must hold: what is seen after the last skill is read too, for its value."""
-
+EPISODE_STEPS = REPERTOIRE.steps
+"""The longest episode of the benchmark."""
 
 READ_AHEAD = 15
 """Sentences of coming episodes that are read together with one that begins now, which makes 16."""

@@ -23,7 +23,8 @@ from llarp_cli.policy.adapter import Adapter
 from llarp_cli.policy.causal_transformer import WEIGHT_SCALE, CausalTransformer, EpisodeCache
 from llarp_cli.policy.contract import Decision, Fragments
 from llarp_cli.policy.parts import Frozen, choose
-from llarp_cli.rearrangement.skills import SKILLS
+from llarp_cli.rearrangement.skills import REPERTOIRE
+from llarp_cli.repertoire import Repertoire
 from llarp_cli.vision.contract import VisionEncoder
 
 TRAINING_BYTES = 16
@@ -45,6 +46,7 @@ class TransformerPolicy(nn.Module):
         encoder: the vision encoder.
         options: the adapter's sizes.
         transformer: its own sizes, where they are not the backbone's.
+        repertoire: what it chooses from.
 
     Raises:
         UsageProblem: there can be no transformer of that size, or none can be trained in this memory.
@@ -56,6 +58,7 @@ class TransformerPolicy(nn.Module):
         encoder: VisionEncoder,
         options: AdapterOptions,
         transformer: TransformerOptions | None = None,
+        repertoire: Repertoire = REPERTOIRE,
     ):
         super().__init__()
         transformer = transformer or TransformerOptions()
@@ -64,7 +67,8 @@ class TransformerPolicy(nn.Module):
         _check_size(layers, width, heads, backbone)
         self.frozen = Frozen(backbone, encoder)
         self.image_size = encoder.image_size
-        self.num_actions = len(SKILLS)
+        self.repertoire = repertoire
+        self.num_actions = len(repertoire.skills)
         self.adapter = Adapter(
             encoder.trained, encoder.feature_size, encoder.tokens, width, WEIGHT_SCALE, self.num_actions, options
         )
@@ -134,10 +138,6 @@ class TransformerPolicy(nn.Module):
         """See `Policy.evaluate`."""
         tokens, lengths, readouts = self._episodes(fragments, fragments.instructions, fragments.lengths)
         return self.adapter.decide(self.core(tokens, lengths)[readouts])
-
-    def forward(self, fragments: Fragments) -> tuple[Tensor, Tensor]:
-        """`evaluate`, under the name that distributed wrappers synchronise gradients for."""
-        return self.evaluate(fragments)
 
     def _tokenize(self, instructions: Sequence[str]) -> list[list[int]]:
         ids = self.frozen.backbone.tokenize(instructions)

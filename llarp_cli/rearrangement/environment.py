@@ -7,7 +7,7 @@ this module registers the first, so `gymnasium.make("llarp_cli.rearrangement.env
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
@@ -22,11 +22,11 @@ from llarp_cli.errors import LlarpError, UsageProblem, unknown
 from llarp_cli.rearrangement.episodes import Episode
 from llarp_cli.rearrangement.play import Play
 from llarp_cli.rearrangement.simulator import Simulator, World
-from llarp_cli.rearrangement.skills import SKILLS
+from llarp_cli.rearrangement.skills import REPERTOIRE, SKILLS
 from llarp_cli.rearrangement.splits import EpisodeList, TrainingEpisodes, find_split, split_episodes
 
 ENVIRONMENT_ID = "llarp/LanguageRearrangement-v0"
-MAX_STEPS = 32
+MAX_STEPS = REPERTOIRE.steps
 MAX_LETTERS = 1000
 LETTERS = "".join(map(chr, (*range(0x20, 0x7F), *range(0xA0, 0x250), *range(0x2010, 0x2040))))
 """Characters an instruction may have: printable ASCII, Latin letters with accents, typographic signs."""
@@ -71,7 +71,7 @@ def observation_space(image_size: int) -> spaces.Dict:
     )
 
 
-class RearrangementVectorEnv(VectorEnv):
+class RearrangementVectorEnv(VectorEnv[Any, Any, Any]):
     """N homes in lockstep; an episode's last step also begins the row's next one (SAME_STEP autoreset).
 
     Observations are {"rgb": uint8 [N, H, W, 3], "instruction": N texts}; the pictures lie in memory that the
@@ -108,9 +108,11 @@ class RearrangementVectorEnv(VectorEnv):
         active: bool [N].
         episodes_now: N, the episode of each row; for an inactive row its last.
         simulator: the homes, for maps and videos.
+        repertoire: what can be done.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    repertoire = REPERTOIRE
+    metadata: dict[str, Any] = {  # noqa: RUF012  (as the class above declares it)
         "render_modes": list(RENDER_MODES),
         "render_fps": 2,
         "autoreset_mode": AutoresetMode.SAME_STEP,
@@ -153,12 +155,16 @@ class RearrangementVectorEnv(VectorEnv):
     def simulator(self) -> Simulator:
         return self._play.simulator
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begin the source's next episodes in all rows; `seed` and `options` do nothing."""
         self._begin(range(self.num_envs))
         return self._observation(), {}
 
-    def step(self, actions: NDArray[np.integer]):
+    def step(
+        self, actions: NDArray[np.integer]
+    ) -> tuple[dict[str, Any], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Use one skill in each row.
 
         Args:
@@ -294,7 +300,7 @@ def _rendered(play: Play, mode: str, size: int, rows: Sequence[int] | range) -> 
     return [play.simulator.picture(row, size, camera) for row in rows]
 
 
-class RearrangementEnv(gymnasium.Env):
+class RearrangementEnv(gymnasium.Env[dict[str, Any], Any]):
     """One home. `info` of a step holds success and invalid_skill, and, when the episode has ended, episode:
     {"return", "length", "invalid_skills", "success"}.
 
@@ -307,7 +313,7 @@ class RearrangementEnv(gymnasium.Env):
         simulator: the home, as row 0 of a simulator.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 2}
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 2}  # noqa: RUF012
 
     def __init__(
         self,
@@ -336,7 +342,9 @@ class RearrangementEnv(gymnasium.Env):
     def simulator(self) -> Simulator:
         return self._play.simulator
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Begin an episode.
 
         Args:
@@ -353,7 +361,7 @@ class RearrangementEnv(gymnasium.Env):
         self._play.begin({0: episode})
         return self._observation(), {}
 
-    def step(self, action: int):
+    def step(self, action: int) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Use one skill: observation, reward, terminated, truncated, info."""
         outcome = self._play.act(np.array([action], np.int64))
         success, timeout = bool(outcome.success[0]), bool(outcome.timeout[0])
@@ -416,4 +424,4 @@ def make_env(
     )
 
 
-gymnasium.register(ENVIRONMENT_ID, entry_point=make_env)
+gymnasium.register(ENVIRONMENT_ID, entry_point=f"{__name__}:make_env")

@@ -6,6 +6,7 @@ Whatever is wrong with a file is said in one line with the file's name and the l
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
 import os
@@ -134,6 +135,14 @@ def write_episodes(path: str | os.PathLike[str], episodes: Iterable[Episode]) ->
             ) from None
         raise LlarpError(f"cannot write '{path}': {error.strerror}") from None
     return count
+
+
+def episodes_sha256(episodes: Iterable[Episode]) -> str:
+    """Of episodes as lines of an episode file, in hexadecimal."""
+    digest = hashlib.sha256()
+    for episode in episodes:
+        digest.update(line(episode).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def line(episode: Episode) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, JOINTS, RECEPTACLES, TARGETS
+from llarp_cli.repertoire import Repertoire
 
 Kind = Literal["go_to", "pick", "place", "open", "close"]
 
@@ -49,3 +50,4 @@ def _listed() -> tuple[Skill, ...]:
 SKILLS: tuple[Skill, ...] = _listed()
 SKILL_INDEX: dict[tuple[str, str], int] = {(skill.kind, skill.target): i for i, skill in enumerate(SKILLS)}
 """(kind, target) → action index, e.g. ("pick", "apple") → 33."""
+REPERTOIRE = Repertoire(tuple(str(skill) for skill in SKILLS), steps=32)

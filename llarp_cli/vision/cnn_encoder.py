@@ -1,4 +1,4 @@
-"""The network behind the `cnn` vision encoder."""
+"""The networks behind the vision encoders `cnn` and `cnn-flat`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 FEATURES = 256
-STRIDE = 16
+STRIDE, FLAT_STRIDE = 16, 8
 """Pixels of the picture per cell of the feature map."""
+MOST_CELLS = 8
+"""To so many a side a larger feature map is averaged before it is read as a whole."""
 
 
 class SmallCNN(nn.Module):
@@ -39,19 +41,52 @@ class SmallCNN(nn.Module):
         return functional.adaptive_max_pool2d(self.layers(pixels), self.grid).flatten(2).transpose(1, 2)
 
 
-class CNNEncoder:
-    """Fulfils `VisionEncoder`: pictures are stored as they are, and all of the network is trained."""
+class FlatCNN(nn.Module):
+    """Pictures uint8 [B, H, W, 3] to features float32 [B, K, 256], each read off the whole feature map, cell by cell:
+    where something is counts as much as what it is."""
 
-    name = "cnn"
+    def __init__(self, image_size: int, tokens: int):
+        super().__init__()
+        cells = min(image_size // FLAT_STRIDE, MOST_CELLS)
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 32, 4, 4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, 1, 1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(cells),
+            nn.Conv2d(64, 32, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32 * cells * cells, tokens * FEATURES),
+        )
+        self.tokens = tokens
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """See the class."""
+        pixels = pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+        return self.layers(pixels).unflatten(1, (self.tokens, FEATURES))
+
+
+class CNNEncoder:
+    """Fulfils `VisionEncoder`: pictures are stored as they are, and all of the network is trained.
+
+    Args:
+        name: "cnn" or "cnn-flat".
+    """
+
     weights = "random"
     hash = ""
     renderer = None
     feature_size = FEATURES
 
-    def __init__(self, image_size: int, tokens: int, device: Any):
+    def __init__(self, name: str, image_size: int, tokens: int, device: Any):
+        self.name = name
         self.image_size = image_size
         self.tokens = tokens
-        self.trained = SmallCNN(tokens).to(device)
+        made = SmallCNN(tokens) if name == "cnn" else FlatCNN(image_size, tokens)
+        self.trained: nn.Module = made.to(device)
 
     def perceive(self, rgb: NDArray[np.uint8]) -> Tensor:
         """A copy of the pictures [B, H, W, 3], since simulators reuse their buffer."""
