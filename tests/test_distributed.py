@@ -21,8 +21,10 @@ from toy_learning import ToyEnvironment, ToyPolicy, open_toy, toy_recipe, toy_tr
 from toy_world import ToyWorld
 
 from llarp_cli.config import TaskOptions
+from llarp_cli.errors import UsageProblem
 from llarp_cli.learning.clock import Clock
 from llarp_cli.learning.collector import Collector
+from llarp_cli.learning.devices import share_devices
 from llarp_cli.learning.learner import Learner
 from llarp_cli.learning.progress import Progress
 from llarp_cli.learning.resuming import next_episode, processes_of
@@ -169,6 +171,37 @@ def test_stragglers_are_not_waited_for(together):
     first, last = together(2, _with_a_late_one)
     assert first == [80, 80]
     assert all(20 <= steps < 80 for steps in last), last
+
+
+@pytest.mark.parametrize(
+    ("count", "visible", "shares"),
+    [
+        (8, None, ["0,1,2,3", "4,5,6,7"]),
+        (8, None, ["0,1", "2,3,4", "5,6,7"]),
+        (3, "6,GPU-1a,2,-1", ["6", "GPU-1a,2"]),
+    ],
+)
+def test_each_process_of_a_spread_model_has_gpus_of_its_own(monkeypatch, count, visible, shares):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    for process, share in enumerate(shares):
+        with monkeypatch.context() as patch:
+            patch.setenv("LOCAL_WORLD_SIZE", str(len(shares)))
+            patch.setenv("LOCAL_RANK", str(process))
+            patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+            if visible is not None:
+                patch.setenv("CUDA_VISIBLE_DEVICES", visible)
+            share_devices()
+            assert (os.environ["CUDA_VISIBLE_DEVICES"], os.environ["LOCAL_RANK"]) == (share, "0")
+
+
+def test_a_spread_model_needs_a_gpu_for_each_process(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    share_devices()  # a single process
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UsageProblem, match="device_map with 2 processes on a machine with 1 GPU") as problem:
+        share_devices()
+    assert problem.value.hint.endswith("--num-processes 1") and os.environ["CUDA_VISIBLE_DEVICES"] == "5"
 
 
 def test_another_number_of_processes_begins_where_the_list_stands(tmp_path):

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoConfig, Gemma3Config, Gemma3ForConditionalGeneration
 
 from llarp_cli import registry
-from llarp_cli.backbones import sizing
+from llarp_cli.backbones import models, sizing
 from llarp_cli.backbones.models import ModelMaker
 from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.config import BackboneOptions
@@ -184,10 +184,17 @@ def test_a_model_that_fits_is_not_spread(folder):
     assert model.identity.hash == load(f"hf:{folder}").identity.hash
 
 
-def test_several_processes_cannot_share_a_spread_model(folder, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageProblem, match="several processes"):
-        load(f"hf:{folder}", device_map="auto")
+def test_processes_of_one_machine_divide_its_memory(folder, monkeypatch):
+    whole = load(f"hf:{folder}")
+    size = sum(parameter.nbytes for parameter in whole.model.parameters())
+    monkeypatch.setattr(models, "get_max_memory", lambda: {"cpu": round(1.5 * size)})
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    spread = load(f"hf:{folder}", device_map="auto")
+    held = sum(parameter.nbytes for parameter in spread.model.parameters() if not parameter.is_meta)
+    assert 0 < held < 0.75 * size, "the rest waits on the disk"
+    tokens = observations(whole, [3, 2])
+    hidden = [model.forward(tokens, [3, 2], model.encode(TEXTS[:2])) for model in (whole, spread)]
+    assert relative(hidden[1], hidden[0]) < 1e-5
 
 
 def test_a_file_that_holds_too_much_is_no_problem(folder, tmp_path):

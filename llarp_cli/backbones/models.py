@@ -11,6 +11,7 @@ import tempfile
 from typing import Any
 
 import torch
+from accelerate.utils import get_max_memory
 from safetensors import SafetensorError
 from torch import nn
 from transformers import MODEL_MAPPING, AutoModel, BitsAndBytesConfig
@@ -20,6 +21,9 @@ from llarp_cli.backbones.sizing import outline, refuse_unless_it_fits
 from llarp_cli.backbones.sources import Source, unreadable, weights_hint
 from llarp_cli.config import BackboneOptions
 from llarp_cli.errors import UsageProblem
+
+SPREAD_SHARE = 0.9
+"""How much of each device's free memory a spread model may take."""
 
 
 class ModelMaker:
@@ -135,6 +139,7 @@ class ModelMaker:
             "attn_implementation": "eager",
             "quantization_config": self._quantized,
             "device_map": self.options.device_map if spread else {"": self.device},
+            "max_memory": _memory_of_several() if spread else None,
             "offload_folder": self._offload_folder() if spread else None,
         }
 
@@ -151,12 +156,18 @@ class ModelMaker:
                 "trained",
                 "set one of the two alone",
             )
-        if self.options.device_map is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise UsageProblem(
-                f"backbone.device_map = {self.options.device_map}: several processes cannot share the GPUs that one "
-                "model is spread over",
-                "train in one process, or without backbone.device_map",
-            )
+
+
+def _memory_of_several() -> dict[int | str, int] | None:
+    """What a model that is spread may take, where the main memory is shared with other processes, in bytes by device;
+    else it is left to transformers, which takes as large a part."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if processes == 1:
+        return None
+    return {
+        device: int(SPREAD_SHARE * size / (processes if device == "cpu" else 1))
+        for device, size in get_max_memory().items()
+    }
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:
