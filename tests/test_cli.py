@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -55,10 +54,16 @@ def test_listing_plugins_imports_none():
 
 
 def test_help_is_quick():
+    """In a processor's time, which other programs do not lengthen much."""
+    code = (
+        "import time; from llarp_cli.cli import main\n"
+        "try: main(['--help'], prog_name='llarp')\n"
+        "except SystemExit: print(f'\\n{time.process_time()}')"
+    )
+
     def seconds() -> float:
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "llarp_cli", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - begun
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return float(done.stdout.splitlines()[-1])
 
     assert min(seconds() for _ in range(3)) < 0.5
 
@@ -265,9 +270,9 @@ def test_doctor_tells_what_is_there_and_how_to_get_the_rest(llarp, tmp_path):
     assert found["packages"]["torch"] is not None
     ready = {finding["name"]: finding for finding in found["plugins"]["backbone"]}
     assert ready["tiny-llama"]["ready"]
-    home, habitat = sorted(found["plugins"]["environment"], key=lambda finding: finding["name"] == "habitat")
-    assert home["ready"]
-    assert not habitat["ready"] and "conda install" in result.stdout
+    places = {finding["name"]: finding for finding in found["plugins"]["environment"]}
+    assert places["home"]["ready"]
+    assert not places["habitat"]["ready"] and "conda install" in result.stdout
 
 
 def test_doctor_tells_which_weights_the_hubs_cache_holds(llarp, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from made_up_runs import make_run, outcomes, record, some, tried, weights_of
 from PIL import Image
 from test_cli import modules_after
 
+from llarp_cli.comparison import statistics
 from llarp_cli.comparison.compare import compare
 from llarp_cli.comparison.curves import band, curve_of
 from llarp_cli.comparison.files import write_files
@@ -227,6 +228,29 @@ def test_a_damaged_evaluation_is_said_so(tmp_path, llarp):
     path.write_text(path.read_text()[:50])
     result = llarp("compare", folder)
     assert result.exit_code == 2 and "is damaged" in result.stderr and len(result.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_checkpoint_is_said_so(tmp_path, llarp, content):
+    folder = make_run(tmp_path / "a", checkpoints=[1000])
+    tried(folder, 1000, "train", [1])
+    (folder / "checkpoints" / "1000" / "config.json").write_text(content)
+    result = llarp("compare", folder)
+    assert result.exit_code == 2
+    assert "config.json' is damaged: it tells no adapter_sha256\nhint: remove '" in result.stderr
+
+
+def test_many_episodes_are_drawn_in_parts(monkeypatch):
+    """The same draws, whatever fits into memory at once."""
+    successes = {"a": table(20, 60), "b": table(30, 31, episodes=70)}
+    whole = mean_success(successes, "m")
+    statistics._few.cache_clear()
+    monkeypatch.setattr(statistics, "AT_ONCE", 999)
+    sizes = [part.size for part in statistics._shares("episodes of a", 100)]
+    assert max(sizes) <= 999 and sum(sizes) == statistics.DRAWS * 100
+    drawn = mean_success(successes, "m")
+    assert (drawn.low, drawn.high) == pytest.approx((whole.low, whole.high))
+    assert statistics._few.cache_info().currsize == 0
 
 
 def test_damaged_metrics_and_recipes_are_said_so(tmp_path):

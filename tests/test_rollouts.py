@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 import torch
 from toy_learning import LIMIT, ToyEnvironment, ToyPolicy
 
+from llarp_cli.learning import clock
+from llarp_cli.learning import collector as collector_module
 from llarp_cli.learning.clock import Clock
 from llarp_cli.learning.collector import Collector, group_sizes
 from llarp_cli.learning.minibatches import even_groups
@@ -265,8 +269,27 @@ def test_a_group_that_fails_is_heard_of(two_threads):
     assert torch.get_num_threads() == 2
 
 
-def test_parts_of_the_time_add_up_to_it(two_threads):
+class ThreadTime:
+    """A clock for each group's thread, which goes on only while it sleeps; other threads read the latest of them."""
+
+    def __init__(self):
+        self.slept: dict[str, float] = {}
+
+    def __call__(self) -> float:
+        name = threading.current_thread().name
+        own = self.slept.get(name, 0.0)
+        return own if name.startswith("llarp-group") else max(self.slept.values(), default=0.0)
+
+    def sleep(self, seconds: float) -> None:
+        name = threading.current_thread().name
+        self.slept[name] = self.slept.get(name, 0.0) + seconds
+
+
+def test_parts_of_the_time_add_up_to_it(two_threads, monkeypatch):
     """Both groups at once: shares of their time; the quicker one waits for the other."""
+    now, both = ThreadTime(), threading.Barrier(2)
+    for module in (clock, collector_module):
+        monkeypatch.setattr(module, "perf_counter", now)
 
     class Sleeping(ToyEnvironment):
         def __init__(self, rows, seed, seconds):
@@ -274,19 +297,31 @@ def test_parts_of_the_time_add_up_to_it(two_threads):
             self.seconds = seconds
 
         def step(self, actions):
-            time.sleep(self.seconds)
+            both.wait(timeout=60)  # which nobody gets past who is alone
+            now.sleep(self.seconds)
             return super().step(actions)
 
-    collecting = collector(environment=Sleeping(ROWS, 0, 0.03), others=[Sleeping(ROWS, 1, 0.01)])
-    collecting.clock.read()
-    begun = time.perf_counter()
+    collecting = collector(environment=Sleeping(ROWS, 0, 3.0), others=[Sleeping(ROWS, 1, 1.0)])
     collecting.collect(6)
-    elapsed = time.perf_counter() - begun
     seconds = collecting.clock.read()
-    assert sum(seconds.values()) <= elapsed
-    assert sum(seconds.values()) > 0.8 * elapsed
-    assert 0.11 < seconds["environment"] < 0.2
-    assert 0.04 < seconds["waiting"] < 0.12
+    assert seconds["environment"] == (6 * 3.0 + 6 * 1.0) / 2
+    assert seconds["waiting"] == (6 * 3.0 - 6 * 1.0) / 2
+    assert sum(seconds.values()) == now() == 18.0
+
+
+def test_an_interrupted_collector_leaves_threads_as_they_were(two_threads, monkeypatch):
+    switching = sys.getswitchinterval()
+    collecting = two_groups()
+
+    def interrupted(futures):
+        assert sys.getswitchinterval() < switching
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(collector_module, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            collecting.collect(3)
+    assert sys.getswitchinterval() == switching and torch.get_num_threads() == 2
 
 
 def test_few_rows_are_not_divided():

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 EPISODES = 500
@@ -43,14 +41,6 @@ class Curve:
     def reached(self, threshold: float) -> int | None:
         """The steps after which the mean is at least the threshold for the first time."""
         return next((s for s, mean in zip(self.steps, self.mean, strict=True) if mean >= threshold), None)
-
-
-def read_updates(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a `metrics.jsonl`; one that is being written, or was cut short, is left out."""
-    if not path.is_file():
-        return []
-    lines = path.read_text("utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def curve_of(updates: Sequence[dict[str, Any]]) -> Curve:

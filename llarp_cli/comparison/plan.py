@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from llarp_cli.comparison.curves import read_updates
 from llarp_cli.comparison.methods import key_values
 from llarp_cli.comparison.study_file import Study
 from llarp_cli.config import Recipe
@@ -44,7 +43,8 @@ class Planned:
     @property
     def rate(self) -> float | None:
         """Steps per second so far, the median over updates; None before the first."""
-        rates = [update["steps_per_second"] for update in read_updates(self.path / "metrics.jsonl")]
+        updates = RunDirectory(self.path).read_metrics()
+        rates = [update["steps_per_second"] for update in updates if "steps_per_second" in update]
         return statistics.median(rates) if rates else None
 
 

@@ -16,7 +16,7 @@ No interval is narrower than Wilson's over the episodes, since a bootstrap of on
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,6 +27,9 @@ from numpy.typing import NDArray
 from llarp_cli.intervals import wilson
 
 DRAWS = 2000
+
+AT_ONCE = 1 << 20
+"""Numbers drawn at once: 8 MiB of them."""
 
 Successes = Mapping[str, NDArray[np.float64]]
 """Split → success of each run in each episode, [runs, episodes]."""
@@ -93,16 +96,27 @@ def _macro(successes: Successes) -> float:
 def _redrawn(successes: Successes, name: str) -> NDArray[np.float64]:
     """The mean over splits in each of the draws, [DRAWS]."""
     runs = next(iter(successes.values())).shape[0]
-    run_shares = _shares(f"runs of {name}", runs)
+    run_shares = np.concatenate([*_shares(f"runs of {name}", runs)])
     means = []
     for split, table in successes.items():
-        by_run = _shares(f"episodes of {split}", table.shape[1]) @ table.T
+        by_run = np.concatenate([part @ table.T for part in _shares(f"episodes of {split}", table.shape[1])])
         means.append((by_run * run_shares).sum(axis=1))
     return np.mean(means, axis=0)
 
 
+def _shares(key: str, count: int) -> Iterator[NDArray[np.float64]]:
+    """How large a part of each draw each of `count` things is, [DRAWS, count] in parts of few rows; a key always draws
+    the same."""
+    return iter([_few(key, count)]) if DRAWS * count <= AT_ONCE else _drawn(key, count)
+
+
 @lru_cache(maxsize=64)
-def _shares(key: str, count: int) -> NDArray[np.float64]:
-    """How large a part of each draw each of `count` things is, [DRAWS, count]; a key always draws the same."""
+def _few(key: str, count: int) -> NDArray[np.float64]:
+    return np.concatenate([*_drawn(key, count)])
+
+
+def _drawn(key: str, count: int) -> Iterator[NDArray[np.float64]]:
     random = np.random.default_rng([zlib.crc32(key.encode()), count])
-    return random.multinomial(count, np.full(count, 1 / count), size=DRAWS) / count
+    rows = max(1, AT_ONCE // count)
+    for first in range(0, DRAWS, rows):
+        yield random.multinomial(count, np.full(count, 1 / count), size=min(rows, DRAWS - first)) / count

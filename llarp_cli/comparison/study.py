@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from llarp_cli.comparison.compare import Comparison, compare
-from llarp_cli.comparison.curves import read_updates
 from llarp_cli.comparison.figures import plot_success, plot_training
 from llarp_cli.comparison.filling import Say, Trials, fill_all, fill_gaps, lacking, run_llarp
 from llarp_cli.comparison.methods import find_methods
@@ -25,7 +24,7 @@ from llarp_cli.comparison.study_file import Study
 from llarp_cli.comparison.tables import markdown_table, report
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.evaluation.evaluate import default_families
-from llarp_cli.evaluation.records import records_in
+from llarp_cli.evaluation.records import Record, records_in
 from llarp_cli.recipes import to_yaml
 from llarp_cli.runs import RunDirectory, write_text
 
@@ -118,8 +117,7 @@ def _evaluate_bound(study: Study, method: str, trials: Trials, say: Say) -> list
         what = "-".join(part.strip("-") for part in policy) + ("-deterministic" if trials.deterministic else "")
         plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in what)
         path = study.directory / "evaluations" / f"{plain}-seed{seed}.json"
-        known = records_in(json.loads(path.read_text("utf-8"))) if path.is_file() else None
-        if lacking(known or (), None, "home", families, trials, seed):
+        if lacking(_evaluated(path), None, "home", families, trials, seed):
             say(f"evaluating {method}, seed {seed}")
             splits = [part for split in trials.splits for part in ("--split", split)]
             if not trials.all_families:
@@ -129,6 +127,16 @@ def _evaluate_bound(study: Study, method: str, trials: Trials, say: Say) -> list
                 raise LlarpError(f"evaluating {method} failed", "what it said is above")
         files.append(path)
     return files
+
+
+def _evaluated(path: Path) -> list[Record]:
+    """What an earlier evaluation left in a file, if there was one."""
+    if not path.is_file():
+        return []
+    try:
+        return records_in(json.loads(path.read_text("utf-8"))) or []
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageProblem(f"'{path}' is damaged: it is not JSON", "remove it, and it is evaluated again") from error
 
 
 def _write_report(study: Study, runs: Sequence[Planned], comparison: Comparison) -> Path:
@@ -160,15 +168,21 @@ def _write_report(study: Study, runs: Sequence[Planned], comparison: Comparison)
 def _facts(planned: Planned) -> dict[str, Any]:
     """Where a run's numbers come from."""
     run = RunDirectory.open(planned.path)
-    known, updates = run.facts(), read_updates(run.metrics)
-    seconds = sum(sum(update["seconds"].values()) for update in updates)
-    return {
-        "run": planned.method,
-        "seed": planned.recipe.seed,
-        "steps": updates[-1]["steps"] if updates else 0,
-        "hours": round(seconds / 3600, 2),
-        "began": known["started"],
-        "device": known["hardware"]["device"],
-        "cores": known["hardware"]["cores"],
-        "llarp": known["versions"]["llarp"],
-    }
+    known, updates = run.facts(), run.read_metrics()
+    try:
+        seconds = sum(sum(update["seconds"].values()) for update in updates)
+        return {
+            "run": planned.method,
+            "seed": planned.recipe.seed,
+            "steps": updates[-1]["steps"] if updates else 0,
+            "hours": round(seconds / 3600, 2),
+            "began": known["started"],
+            "device": known["hardware"]["device"],
+            "cores": known["hardware"]["cores"],
+            "llarp": known["versions"]["llarp"],
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageProblem(
+            f"run '{planned.path}' is damaged: {error} is not in its run.json or metrics.jsonl",
+            "remove the run, and it is trained again",
+        ) from error

@@ -176,13 +176,15 @@ class Collector:
         # Operations of torch and numba let another thread run Python meanwhile, and should get their turn back soon.
         switching = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
-        futures = [
-            thread.submit(run, group, stream)
-            for thread, group, stream in zip(self._threads, self.groups, self._streams, strict=True)
-        ]
-        wait(futures)
-        sys.setswitchinterval(switching)
-        torch.set_num_threads(threads)  # the last thread to set its own number set it for threads yet to come
+        try:
+            futures = [
+                thread.submit(run, group, stream)
+                for thread, group, stream in zip(self._threads, self.groups, self._streams, strict=True)
+            ]
+            wait(futures)
+        finally:
+            sys.setswitchinterval(switching)
+            torch.set_num_threads(threads)  # the last thread to set its own number set it for threads yet to come
         done = [future.result() for future in futures]
         ended = perf_counter()
         for group, (_, at) in zip(self.groups, done, strict=True):
