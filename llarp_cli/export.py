@@ -194,7 +194,8 @@ def export_policy(
         film="episode.mp4" in beside,
     )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageProblem(f"'{out}' exists and is not an empty directory", "choose another one with --out")
+        share = f"; to share that one: llarp export {out} --push-to-hub ORG/NAME" if (out / ADAPTER).is_file() else ""
+        raise UsageProblem(f"'{out}' exists and is not an empty directory", f"choose another one with --out{share}")
     try:
         with replacing_folder(out) as staging:
             # What was read and checked; the run may have removed the checkpoint since then.
@@ -252,7 +253,8 @@ def _beside(checkpoint: Path, film: Path | None) -> dict[str, bytes]:
         found["episode.mp4"] = max(films)[1] if films else run / "episode.mp4"
     beside = {}
     for name, path in found.items():
-        if path.is_file() and path.stat().st_size <= MAX_BESIDE:
+        # A link in somebody else's folder may lead anywhere.
+        if path.is_file() and (film == path or not path.is_symlink()) and path.stat().st_size <= MAX_BESIDE:
             beside[name] = path.read_bytes()
     if film is not None and beside.get("episode.mp4", b"")[4:8] != b"ftyp":
         raise UsageProblem(f"'{film}' is no film of at most {MAX_BESIDE >> 20} MB", "llarp rollout --video FILE.mp4")

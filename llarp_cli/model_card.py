@@ -114,6 +114,7 @@ def model_card(
         film=_FILM if film else "",
         folder=folder,
         evaluate="--split rephrasing" if at_home else f"--env {config.environment}",
+        play=f"llarp play --web --policy {folder}\n" if at_home else "",
         example="put an apple on the sofa" if at_home else "go to the red ball",
         image_size=config.vision.image_size,
         training=_training(recipe),
