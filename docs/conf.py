@@ -36,10 +36,11 @@ navigation = {
         "Import </docs/import>",
         "docs/distributed",
         "docs/habitat",
-        "docs/completion",
+        "Completion </docs/completion>",
     ],
     "Extend": [
         "docs/plugins",
+        "docs/environments",
         "Plugins of language models </plugins/README>",
         "docs/python",
         "Contributing </CONTRIBUTING>",

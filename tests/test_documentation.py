@@ -44,7 +44,7 @@ OUTPUTS = ("out", "json_file", "plot", "curves", "markdown", "video", "run_dir",
 
 
 def names_of(page: str) -> set[str]:
-    """Names of the plugins whose making a page shows."""
+    """Names of the plugins whose making a page shows; other pages may use them."""
     return {name for block in blocks(page, "toml") for name in re.findall(r'^"?([\w.-]+)"? = "\w+:\w+"$', block, re.M)}
 
 
@@ -57,7 +57,7 @@ class Reader:
 
     def __init__(self, page: str):
         self.page = page
-        self.own = names_of(page)
+        self.own = set().union(*map(names_of, PAGES))
         self.made: set[str] = set()
 
     def look(self, command: Command) -> None:
@@ -111,7 +111,7 @@ class Reader:
             assert parameters["file"] in shipped_studies()
         for key in ("policy", "source", "resume", "episodes", "weights"):
             value = parameters.get(key)
-            if value and str(value) not in ("planner", "searcher", "random", "zero-shot"):
+            if value and str(value) not in ("planner", "searcher", "expert", "random", "zero-shot"):
                 self.given(str(value))
         self.given(*(one for one in parameters.get("runs") or () if one not in ("planner", "searcher", "random")))
         self.made |= {str(parameters[key]) for key in OUTPUTS if parameters.get(key)}
@@ -254,6 +254,8 @@ ELSEWHERE = {
     "llarp study": "takes an hour: tests/test_study.py",
     "llarp bench": "takes minutes: tests/test_bench.py",
     "llarp pretrain-vision": "takes minutes: tests/test_vision_home.py",
+    "babyai": "of another kind of environment: tests/test_babyai.py",
+    "gym": "of another kind of environment: tests/test_environments.py",
     "--num-processes": "several processes: tests/test_distributed.py",
     "accelerate launch": "several processes: tests/test_distributed.py",
     "torchrun": "several processes: tests/test_distributed.py",
