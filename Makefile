@@ -10,7 +10,7 @@ RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help install demo test docs test-habitat test-browser test-slow lint format clean
+.PHONY: help install demo test docs test-habitat test-browser test-slow test-oldest coverage dist lint format clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -4
@@ -75,6 +75,34 @@ test-browser: install
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
+# Every dependency as old as pyproject.toml allows, and what those need themselves as they like it. torch is left new:
+# its older Linux builds bring gigabytes of CUDA. With it: make test-oldest TORCH=torch==2.6.0
+OLDEST_VENV ?= .venv-oldest
+TORCH ?= torch
+
+test-oldest: $(OLDEST_VENV)/installed
+	$(OLDEST_VENV)/bin/python -m pytest -n 2 --dist loadfile
+
+$(OLDEST_VENV)/installed: pyproject.toml constraints-oldest.txt
+	@test -x $(OLDEST_VENV)/bin/python || $(PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python -m pip install --disable-pip-version-check --quiet -c constraints-oldest.txt \
+	  -e ".[all]" $(TORCH) hatchling hypothesis pytest pytest-xdist
+	@touch $@
+
+# The core; the tests that concern it, compiled code included, in one process.
+CORE := learning policy backbones rearrangement
+
+coverage: install
+	$(BIN)/python -m pytest $(CORE:%=--cov=llarp_cli/%) --cov-branch --cov-report=term-missing:skip-covered
+
+dist: install
+	@test "$$(git describe --exact-match --match 'v*' 2>/dev/null)" = \
+	  "v$$($(BIN)/python -c 'import llarp_cli; print(llarp_cli.__version__)')" -a -z "$$(git status --porcelain)" || \
+	  { echo "error: this is not the commit that is tagged with the version in llarp_cli/__init__.py"; \
+	    echo "hint: CONTRIBUTING.md, Releasing"; exit 2; } >&2
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -85,4 +113,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(HABITAT_VENV) dist docs/_site .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(HABITAT_VENV) $(OLDEST_VENV) dist docs/_site .pytest_cache .ruff_cache .mypy_cache .hypothesis
