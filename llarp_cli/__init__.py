@@ -11,8 +11,8 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load_policy", "make_env"]
 
 if TYPE_CHECKING:
+    from llarp_cli.environments.single import make_env
     from llarp_cli.export import load_policy
-    from llarp_cli.rearrangement.environment import make_env
 
 
 def __getattr__(name: str) -> Any:
@@ -21,7 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return load_policy
     if name == "make_env":
-        from llarp_cli.rearrangement.environment import make_env
+        from llarp_cli.environments.single import make_env
 
         return make_env
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -10,6 +10,9 @@ from typing import Any
 
 from llarp_cli import __version__, registry
 from llarp_cli.backbones.plugin import TransformersPlugin
+from llarp_cli.environments.arbitrary import Scheme
+from llarp_cli.environments.checking import check_environment
+from llarp_cli.environments.contract import GymEnvironment
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.rearrangement.simulator import Demanding
 from llarp_cli.versions import installed
@@ -77,7 +80,7 @@ class Examination:
         for kind, findings in self.plugins.items():
             lines += ["", f"{kind}s"]
             for finding in findings:
-                lines.append(f"  {finding.name:<20}{finding.state}")
+                lines.append(f"  {finding.name:<19} {finding.state}")
                 lines += [f"  {'':<20}  {command}" for command in finding.get]
         return "\n".join(lines)
 
@@ -142,10 +145,8 @@ def _examined(plugin: registry.Plugin) -> Finding:
         if plugin.kind == "environment":
             return _world(plugin.name, thorough=False)
         loaded = registry.load(plugin.kind, plugin.name)
-        absent = [module for module in loaded.requires if importlib.util.find_spec(module) is None]
-        if absent:
-            get = f"'llarp[{loaded.extra}]'" if loaded.extra else " ".join(absent)
-            return Finding(plugin.name, False, f"needs {', '.join(absent)}", (f"pip install {get}",))
+        if (absent := _absent(plugin.name, loaded)) is not None:
+            return absent
         if isinstance(loaded, TransformersPlugin):
             return _transformers(plugin.name, loaded)
         if isinstance(loaded, TransformersVision) and loaded.weights:
@@ -159,6 +160,15 @@ def _examined(plugin: registry.Plugin) -> Finding:
         return Finding(plugin.name, False, error.message, (error.hint,) if error.hint else ())
     except AttributeError as error:
         return Finding(plugin.name, False, f"{plugin.where} is not written as plugins are: {error}")
+
+
+def _absent(name: str, plugin: Any) -> Finding | None:
+    """The modules that a plugin needs and that are not installed; None where all are."""
+    absent = [module for module in plugin.requires if importlib.util.find_spec(module) is None]
+    if not absent:
+        return None
+    get = f"'llarp[{plugin.extra}]'" if plugin.extra else " ".join(absent)
+    return Finding(name, False, f"needs {', '.join(absent)}", (f"pip install {get}",))
 
 
 def _transformers(name: str, plugin: TransformersPlugin) -> Finding:
@@ -188,6 +198,11 @@ def _where(weights: str, otherwise: str = "--weights PATH") -> str:
 def _world(name: str, thorough: bool) -> Finding:
     """An environment, and what it lacks."""
     world = registry.load("environment", name)
+    if isinstance(world, Scheme):
+        return _absent(name, world) or Finding(name, True, f"ready; {world.summary}")
+    if isinstance(world, GymEnvironment):
+        check_environment(world)
+        return Finding(name, True, f"ready; version {world.version}; episodes of every split go the same way twice")
     problems = world.problems(thorough) if isinstance(world, Demanding) else []
     if problems:
         commands = tuple(hint for _, hint in problems if hint)

@@ -26,7 +26,9 @@ class Corridor(gymnasium.Env):
     def __init__(self, render_mode=None, chatty=False):
         self.render_mode = render_mode
         self.chatty = chatty
-        self.observation_space = spaces.Dict(view=spaces.Box(0, 255, (12, 18, 3), np.uint8), task=spaces.Text(40))
+        self.observation_space = spaces.Dict(
+            view=spaces.Box(0, 255, (12, 18, 3), np.uint8), task=spaces.Text(40, charset="abcdefghijklmnopqrstuvwxyz ")
+        )
         self.action_space = spaces.Discrete(3)
 
     def reset(self, *, seed=None, options=None):

@@ -42,7 +42,7 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
     "environment",
     shell_complete=completion.environments,
     metavar="NAME",
-    help="Where: home, habitat, ...  [default: where it was trained]",
+    help="Where: home, babyai:LEVEL, ...  [default: where it was trained]",
 )
 @click.option("--num-envs", type=click.IntRange(min=1), default=32, show_default=True, metavar="N")
 @click.option(
@@ -70,8 +70,8 @@ def eval_(
     """Evaluate a policy; each episode counts exactly once. A run keeps what is found, for `llarp compare`.
 
     POLICY is a run directory, a checkpoint, an export, or one that is not learned: `planner` (knows
-    everything, an upper bound), `searcher` (knows what an agent has seen), `zero-shot` (a language model is told
-    that in words) or `random`; left out, the newest run under ./runs.
+    everything, an upper bound), `searcher` (knows what an agent has seen), `expert` (whoever is imitated),
+    `zero-shot` (a language model is told in words) or `random`; left out, the newest run under ./runs.
 
     \b
     llarp eval --split rephrasing --json results.json

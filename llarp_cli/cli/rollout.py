@@ -27,7 +27,7 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
     "environment",
     shell_complete=completion.environments,
     metavar="NAME",
-    help="Where: home, habitat, ...  [default: where it was trained]",
+    help="Where: home, babyai:LEVEL, ...  [default: where it was trained]",
 )
 @click.option("--home", metavar="NAME", help="The home in which to try --instruction: home-17, v3_sc0_staging_00, ...")
 @click.option(
@@ -59,8 +59,8 @@ def rollout(
     """Run one episode and show what the policy does.
 
     POLICY is a run directory, a checkpoint, an export, or one that is not learned: `planner` (knows
-    everything, an upper bound), `searcher` (knows what an agent has seen), `zero-shot` (a language model is told
-    that in words) or `random`; left out, the newest run under ./runs.
+    everything, an upper bound), `searcher` (knows what an agent has seen), `expert` (whoever is imitated),
+    `zero-shot` (a language model is told in words) or `random`; left out, the newest run under ./runs.
 
     \b
     llarp rollout --video out.mp4

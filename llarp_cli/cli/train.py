@@ -68,7 +68,7 @@ def _whole(steps: str) -> int:
     "environment",
     shell_complete=completion.environments,
     metavar="NAME",
-    help="Where to act: home, habitat, habitat:SCENES.",
+    help="Where to act: home, habitat, babyai:LEVEL, gym:ID, gym:MODULE:OBJECT.",
 )
 @click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR", help="Default: a new folder under ./runs.")
 @click.option("--steps", metavar="N", help="Environment steps in all, imitation's included.")
@@ -83,6 +83,13 @@ def _whole(steps: str) -> int:
     help="Starts anew from the last checkpoint when a process was killed (3 with several).",
 )
 @click.option("--weights", metavar="ID_OR_PATH", help='The backbone\'s weights; "random" for its architecture alone.')
+@click.option(
+    "--tracker",
+    "trackers",
+    multiple=True,
+    metavar="NAME",
+    help="Gets the figures too: tensorboard, trackio or wandb. May be given again.",
+)
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
@@ -102,6 +109,7 @@ def train(
     num_processes: int | None,
     max_restarts: int | None,
     weights: str | None,
+    trackers: tuple[str, ...],
     resume: Path | None,
     dry_run: bool,
     overrides: tuple[str, ...],
@@ -122,6 +130,7 @@ def train(
             ("steps", "--steps", steps),
             ("seed", "--seed", seed),
             ("backbone.weights", "--weights", weights),
+            ("trackers", "--tracker", list(trackers) or None),
         )
         if value is not None
     }

@@ -13,17 +13,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from llarp_cli import registry
 from llarp_cli.comparison.compare import compare
 from llarp_cli.comparison.matching import Match
 from llarp_cli.comparison.methods import Method, Run, find_methods
 from llarp_cli.comparison.outcomes import At, Identity, Wanted, identity_of
+from llarp_cli.environments.environment import open_environment
 from llarp_cli.errors import LlarpError
 from llarp_cli.evaluation.evaluate import choose, default_families
 from llarp_cli.evaluation.records import Record
-from llarp_cli.rearrangement.episode_files import episodes_sha256
-from llarp_cli.rearrangement.episodes import Episode
-from llarp_cli.rearrangement.splits import split_episodes
 from llarp_cli.runs import RunDirectory
 
 INTERRUPTED = 130
@@ -121,11 +118,11 @@ def lacking(
 
 
 @lru_cache(maxsize=64)
-def _given(environment: str, split: str) -> tuple[Identity, tuple[Episode, ...]]:
+def _given(environment: str, split: str) -> tuple[Identity, tuple[Any, ...]]:
     """A split's episodes, and what they are; read once."""
-    world = registry.load("environment", environment)
-    episodes = tuple(split_episodes(world, split))
-    return (world.name, world.version, episodes_sha256(episodes)), episodes
+    place = open_environment(environment)
+    episodes = tuple(place.episodes(split))
+    return (place.name, place.version, place.fingerprint(episodes)), episodes
 
 
 def _gaps(run: Run, steps: int, trials: Trials) -> Iterator[Gap]:

@@ -29,10 +29,14 @@ class Scheme:
     Attributes:
         summary: how such names look.
         find: what is behind the colon → the environment.
+        requires: importable modules that it needs beyond the core's.
+        extra: the pip extra that brings them.
     """
 
     summary: str
     find: Callable[[str], GymEnvironment]
+    requires: tuple[str, ...] = ()
+    extra: str | None = None
 
     def at(self, name: str) -> GymEnvironment:
         """The environment of that name."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llarp_cli import registry
+from llarp_cli.environments.environment import open_environment
+from llarp_cli.environments.rearrangement import LanguageRearrangement
 from llarp_cli.errors import UsageProblem
 from llarp_cli.evaluation.advice import open_adviser
 from llarp_cli.evaluation.rollout import DEFAULT_SPLIT, episode_at
@@ -47,7 +48,12 @@ def open_session(
         raise UsageProblem("--home and --episode exclude each other", "an episode has its own home")
     given = None if episodes is None else read_episodes(episodes)
     opened = None if policy is None else open_adviser(policy, environment)
-    world = registry.load("environment", environment or ("home" if opened is None else opened.environment))
+    place = open_environment(environment or ("home" if opened is None else opened.environment))
+    if not isinstance(place, LanguageRearrangement):
+        raise UsageProblem(
+            f"one plays in homes; environment '{place.name}' is none", "see its episodes: llarp rollout --video out.mp4"
+        )
+    world = place.world
     if given is None and (split is not None or index is not None):
         given = split_episodes(world, split or DEFAULT_SPLIT)
     episode = own_episode(world, "", home, seed)[0] if given is None else episode_at(given, index or 0)

@@ -134,4 +134,4 @@ def _longest(level: Level) -> int:
     return steps
 
 
-babyai = Scheme("type babyai:LEVEL, e.g. babyai:GoToLocal", find_level)
+babyai = Scheme("type babyai:LEVEL, e.g. babyai:GoToLocal", find_level, ("minigrid",), "babyai")
