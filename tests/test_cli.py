@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 import yaml
 
-from llarp_cli import registry
-from llarp_cli.cli import COMMANDS, main
+from llarp_cli.cli import COMMANDS
 from llarp_cli.errors import LlarpError
-from llarp_cli.recipes import check_names, load_recipe
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "transformers", "numpy", "pydantic", "accelerate", "matplotlib", "numba")
@@ -307,40 +302,6 @@ def test_recipes_are_listed_and_printed(llarp):
     assert "quickstart" in listed and "lang-rearrange" in listed
     printed = llarp("recipes", "quickstart").stdout
     assert printed.startswith("# ") and yaml.safe_load(printed)["backbone"]["name"] == "minilm"
-
-
-def readme_commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("llarp ") and "COMMAND" not in line]
-
-
-@pytest.mark.parametrize("line", readme_commands())
-def test_every_command_in_the_readme_parses(line, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.yaml").write_text("steps: 1000\n")
-    name, *arguments = shlex.split(line.partition(">")[0])[1:]
-    command = main.get_command(click.Context(main), name)
-    if isinstance(command, click.Group):
-        inner, *arguments = arguments
-        command = command.commands[inner]
-    context = command.make_context(name, arguments)
-    if name == "train" and context.params["recipe"]:
-        resolved, _ = load_recipe(context.params["recipe"], context.params["overrides"])
-        check_names(resolved)
-    if name == "train" and (backbone := context.params["backbone"]):
-        registry.find("backbone", backbone)
-
-
-def test_the_readme_shows_every_verb():
-    assert {line.split()[1] for line in readme_commands()} >= {
-        "train",
-        "eval",
-        "rollout",
-        "export",
-        "dataset",
-        "recipes",
-    }
 
 
 def test_somebody_elses_broken_plugin_is_a_finding(llarp, tmp_path, monkeypatch):

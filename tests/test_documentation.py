@@ -260,7 +260,7 @@ ELSEWHERE = {
     "accelerate launch": "several processes: tests/test_distributed.py",
     "torchrun": "several processes: tests/test_distributed.py",
     "play --web": "a page that stays until Ctrl-C: tests/test_page.py",
-    "--push-to-hub": "needs the hub: tests/test_hub.py",
+    "--push-to-hub": "needs the hub: tests/test_sharing.py",
 }
 """What of the README is parsed above and not run here, and why."""
 
@@ -285,7 +285,9 @@ def small(words: tuple[str, ...]) -> list[str]:
         changed[changed.index(flag) + 1] = VALUES[flag]
     if "--weights" in words and "random" not in words:
         del changed[changed.index("--weights") :][:2]
-    return changed if "--resume" in words else [*changed, *SMALL.get(words[0], "").split()]
+    if "--resume" in words:
+        return changed if "--steps" in words else [*changed, "--steps", "48"]
+    return [*changed, *SMALL.get(words[0], "").split()]
 
 
 def run(*words: str) -> str:
@@ -303,6 +305,11 @@ def run_readme(parts: tuple[str, ...] = ()) -> None:
             said = run(*small(command.llarp))
             if command.into is not None:
                 Path(command.into).write_text(said)
+
+
+def test_what_is_not_run_here_is_tested_elsewhere():
+    for part, reason in ELSEWHERE.items():
+        assert (ROOT / re.search(r"tests/\w+\.py", reason).group()).is_file(), part
 
 
 def test_what_is_quick_in_the_readme_runs(monkeypatch, tmp_path):
