@@ -27,6 +27,7 @@ from typing import Any, Literal, cast
 from llarp_cli.config import BackboneOptions, Recipe
 from llarp_cli.errors import UsageProblem
 from llarp_cli.files import (
+    WINDOWS,
     Held,
     append_text,
     exists,
@@ -297,10 +298,13 @@ class RunDirectory:
         remove(hidden)
 
     def _link(self, name: str, steps: int) -> None:
-        """A relative link to a checkpoint, or a text file with its name where links are not possible."""
+        """A relative link to a checkpoint, or a text file with its name where links are not possible or, as on Windows,
+        not replaced in one move."""
         temporary = self.checkpoints / f".{name}.tmp"
         remove(temporary)
         try:
+            if WINDOWS:
+                raise OSError("links to folders cannot be replaced")
             temporary.symlink_to(str(steps), target_is_directory=True)
         except OSError:
             temporary.write_text(f"{steps}\n", encoding="utf-8")

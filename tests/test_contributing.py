@@ -65,7 +65,7 @@ def test_floors_are_the_versions_that_are_tested():
         *project["dependencies"],
         *(one for name in ("minilm", "babyai", "quantized", "lora", "web") for one in extras[name]),
     ]
-    floors = dict(re.match(r"([\w.-]+)>=([\w.]+),<", one).groups() for one in needed)
+    floors = dict(re.match(r"([\w.-]+)>=([\w.]+),<", one).groups() for one in needed if ";" not in one)
     del floors["torch"]
     tested = dict(line.split("==") for line in lines("constraints-oldest.txt") if not line.startswith("#"))
     assert set(floors) == set(tested)

@@ -13,3 +13,8 @@ def to_device(array: np.ndarray, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def usual_device() -> torch.device:
+    """The GPU where there is one of CUDA's, else the CPU. A Mac's GPU has no float64 and is left alone."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

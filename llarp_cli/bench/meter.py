@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import sys
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 from time import perf_counter, process_time, thread_time
 from typing import Any
 
+import psutil
 import torch
 
 PARTS: tuple[str, ...] = ("environment", "render", "vision", "prefix", "forward", "backward", "optimiser", "other")
@@ -157,7 +157,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self._device)
             return
         try:
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", "ascii")
         except OSError:
             return
 
@@ -167,7 +167,15 @@ class PeakMemory:
         try:
             status = Path("/proc/self/status").read_text("ascii")
         except OSError:
-            scale = 1 if sys.platform == "darwin" else 1024
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+            return _most_ever()
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
+
+
+def _most_ever() -> int:
+    """The most main memory that this process ever held, bytes, where there is no /proc to ask."""
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

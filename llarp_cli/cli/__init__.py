@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
+import sys
 import traceback
 
 import click
@@ -111,6 +113,10 @@ def main(debug: bool) -> None:
     llarp rollout --video out.mp4
     llarp export
     """
+    # Where a pipe takes fewer characters than there are, as on Windows, a ? is better than an error.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     # OpenMP's threads spin for long while they wait, which makes two cores slower than one as soon as anything
     # else runs on them. Must be set before torch and numba are imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -21,6 +21,7 @@ from llarp_cli.environments.environment import open_environment
 from llarp_cli.errors import LlarpError
 from llarp_cli.evaluation.evaluate import choose, default_families
 from llarp_cli.evaluation.records import Record
+from llarp_cli.files import WINDOWS
 from llarp_cli.runs import RunDirectory
 
 INTERRUPTED = 130
@@ -188,7 +189,8 @@ def run_llarp(*arguments: str) -> int:
                 break
             except KeyboardInterrupt:
                 interrupted = True
-                process.terminate()
+                if not WINDOWS:  # where children hear Ctrl-C whatever is done, and to terminate is to kill
+                    process.terminate()
     if interrupted or code == INTERRUPTED:
         raise KeyboardInterrupt
     return code

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from llarp_cli.files import write_text
 from llarp_cli.rearrangement.episode_files import line, write_episodes
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.splits import SPLITS, fingerprint, fixed_episodes, fixed_tasks
@@ -38,5 +39,5 @@ def ship(world: World, directory: Path = SHIPPED) -> dict[str, dict[str, str]]:
             "tasks": fingerprint(fixed_tasks(split)),
             "episodes": hashlib.sha256(text.encode()).hexdigest(),
         }
-    (folder / HASHES).write_text(json.dumps(hashes, indent=2) + "\n")
+    write_text(folder / HASHES, json.dumps(hashes, indent=2) + "\n")
     return hashes

@@ -299,11 +299,10 @@ def open_learned(directory: Path, environment: str | None = None) -> tuple[Learn
         UsageProblem: as `open_policy`; or the place where it was trained draws pictures by now that its vision encoder
             was not trained on. Elsewhere pictures are others anyway, which is said and nothing more.
     """
-    from accelerate import PartialState
-
+    from llarp_cli.backbones.transfer import usual_device
     from llarp_cli.policy.files import check_repertoire, check_world, open_policy
 
-    policy, recipe = open_policy(directory, PartialState().device)
+    policy, recipe = open_policy(directory, usual_device())
     place = open_environment(environment or recipe.environment)
     check_repertoire(directory, policy, place, place.repertoire)
     if environment is None or environment == recipe.environment:

@@ -31,12 +31,11 @@ def load_ranker(options: BackboneOptions) -> LanguageModel:
     Raises:
         UsageProblem: it cannot be had, is no decoder, or is too small for the prompt.
     """
-    from accelerate import PartialState
-
     from llarp_cli.backbones.language_model import load_language_model
+    from llarp_cli.backbones.transfer import usual_device
 
     texts = [f" {skill}\n" for skill in SKILLS]
-    return load_language_model(options, PartialState().device, beginning=prompt(), anchor=ANCHOR, texts=texts)
+    return load_language_model(options, usual_device(), beginning=prompt(), anchor=ANCHOR, texts=texts)
 
 
 def skill_log_probabilities(model: LanguageModel, texts: Sequence[str]) -> NDArray[np.float64]:

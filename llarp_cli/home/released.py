@@ -63,7 +63,7 @@ def _facts() -> dict[str, dict[str, tuple[int, int, int]]]:
     Fitted to the object positions of the released episodes, good to a few centimetres; v3_sc3_staging_17 to 20 cm.
     In v3_sc0_staging_01 two pieces are moved apart by 7 and 4 cm, so that they do not overlap.
     """
-    return json.loads(resources.files("llarp_cli.home").joinpath("data/released_layouts.json").read_text())
+    return json.loads(resources.files("llarp_cli.home").joinpath("data/released_layouts.json").read_text("utf-8"))
 
 
 def released_names() -> tuple[str, ...]:

@@ -155,7 +155,7 @@ def _object(
         "force_flat_shading": True,
         "user_defined": annotated or {},
     }
-    (folder / f"{name}.object_config.json").write_text(json.dumps(template, indent=1) + "\n")
+    (folder / f"{name}.object_config.json").write_text(json.dumps(template, indent=1) + "\n", "utf-8")
 
 
 def _urdf(path: Path, name: str, links: list[tuple[str, str, tuple[float, float, float], str, float]]) -> None:
@@ -170,7 +170,8 @@ def _urdf(path: Path, name: str, links: list[tuple[str, str, tuple[float, float,
             f'<parent link="base"/><child link="{link}"/><axis xyz="{axis}"/>'
             f'<limit lower="0" upper="{most + 0.05}" effort="10" velocity="10"/></joint>'
         )
-    path.write_text(f'<?xml version="1.0"?>\n<robot name="{name}">\n' + "\n".join(parts) + "\n</robot>\n")
+    text = f'<?xml version="1.0"?>\n<robot name="{name}">\n' + "\n".join(parts) + "\n</robot>\n"
+    path.write_text(text, "utf-8")
 
 
 def _once(folder: Path, name: str, write: Callable[[Path], None]) -> Path:

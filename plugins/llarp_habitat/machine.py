@@ -39,8 +39,10 @@ def machine() -> Machine:
     """What the variables say now.
 
     Raises:
-        UsageProblem: there is no such interpreter or device.
+        UsageProblem: there is no such interpreter or device, or the system is none that habitat-sim is made for.
     """
+    if sys.platform == "win32":
+        raise UsageProblem("habitat-sim is made for Linux and macOS, not for Windows", "run llarp in WSL")
     return Machine(_python(), Path(os.environ.get(DATA) or "data").absolute(), _gpu())
 
 
