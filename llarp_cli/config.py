@@ -195,6 +195,8 @@ class ImitationOptions(Section):
     Attributes:
         steps: environment steps; 0 leaves the stage out.
         lr: learning rate (AdamW's).
+        warmup: environment steps over which the learning rate rises in a line from almost nothing; a large rate at once
+            leaves some seeds behind for long.
         epochs: how often an update learns from each step.
         minibatches: parts of an update, whole episodes shared out so that each has about as many steps.
         value_coefficient: weight of the value's squared error beside the cross-entropy on the expert's choices.
@@ -204,6 +206,7 @@ class ImitationOptions(Section):
 
     steps: Count = 0
     lr: Rate = 1e-3
+    warmup: Count = 0
     epochs: Positive = 2
     minibatches: Positive = 8
     value_coefficient: Annotated[float, Field(ge=0)] = 0.5

@@ -104,6 +104,14 @@ def test_a_linear_schedule_ends_at_nothing(tmp_path):
     )
 
 
+def test_the_rate_of_imitation_rises_before_it_falls(tmp_path):
+    changes = {"ppo": {"lr": 1.0e-3, "lr_schedule": "linear"}, "imitation": {"steps": 512, "lr": 2e-3, "warmup": 256}}
+    _, metrics = train_toy(tmp_path / "run", steps=768, **changes)
+    assert [line["lr"] for line in metrics] == pytest.approx(
+        [2e-3 * 64 / 256, 1.5e-3 * 192 / 256, 1e-3, 0.5e-3, 1e-3, 0.5e-3]
+    )
+
+
 @pytest.mark.parametrize("name", ["process-0.pt", "optimizer.pt", "counters.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone", "foreign"])
 def test_a_damaged_checkpoint_is_refused(tmp_path, name, damage):

@@ -195,7 +195,7 @@ class Trainer:
             self.finishers.finish()
         taken = self._taken(rollout)
         with self.clock("update"):
-            figures = self._learn(rollout, stage)
+            figures = self._learn(rollout, stage, taken)
         self.collector.rebuild()
         self.steps += taken
         self.updates += 1
@@ -215,7 +215,7 @@ class Trainer:
             "steps_per_second": round(taken / elapsed, 1),
         }
 
-    def _learn(self, rollout: Rollout, stage: Stage) -> dict[str, float]:
+    def _learn(self, rollout: Rollout, stage: Stage, taken: int) -> dict[str, float]:
         ppo = self.recipe.ppo
         # Imitation regresses values to what was really earned; PPO trades that off against variance.
         gae_lambda = ppo.gae_lambda if stage == "ppo" else 1.0
@@ -224,7 +224,7 @@ class Trainer:
         if ppo.normalize_advantages:
             gained = self._normalized(gained)
         gained, returns = gained.flatten(), returns.flatten()
-        lr = self._learning_rate(stage)
+        lr = self._learning_rate(stage, taken)
 
         try:
             if stage == "imitation":
@@ -277,19 +277,17 @@ class Trainer:
             ) from error
         return {**figures, "explained_variance": None if math.isnan(variance) else variance, "lr": lr}
 
-    def _learning_rate(self, stage: Stage) -> float:
-        begin, end = (
-            (0, self.recipe.imitation.steps)
-            if stage == "imitation"
-            else (
-                self.recipe.imitation.steps,
-                self.recipe.steps,
-            )
-        )
-        lr = self.recipe.imitation.lr if stage == "imitation" else self.recipe.ppo.lr
-        if self.recipe.ppo.lr_schedule == "constant":
-            return lr
-        return lr * (1 - (self.steps - begin) / (end - begin))
+    def _learning_rate(self, stage: Stage, taken: int) -> float:
+        """The rate for `taken` steps more, which a schedule counts from before them and a warm-up from their middle."""
+        imitation, ppo = self.recipe.imitation, self.recipe.ppo
+        begin, end = (0, imitation.steps) if stage == "imitation" else (imitation.steps, self.recipe.steps)
+        done = self.steps - begin
+        lr = imitation.lr if stage == "imitation" else ppo.lr
+        if stage == "imitation" and imitation.warmup:
+            lr *= min(1.0, (done + taken / 2) / imitation.warmup)
+        if ppo.lr_schedule == "linear":
+            lr *= 1 - done / (end - begin)
+        return lr
 
     def _taken(self, rollout: Rollout) -> int:
         """Steps of all processes."""
