@@ -276,6 +276,7 @@ class Recipe(Section):
         policy: "llarp" (frozen LLM), or a baseline: "lstm" or "transformer".
         num_envs: environments per process.
         seed: of everything.
+        trackers: that get training's figures too, beside `metrics.jsonl`; each is an extra of the same name.
     """
 
     steps: Positive = 1_000_000
@@ -293,6 +294,7 @@ class Recipe(Section):
     imitation: ImitationOptions = ImitationOptions()
     ppo: PPOOptions = PPOOptions()
     checkpoint: CheckpointOptions = CheckpointOptions()
+    trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ()
 
     @property
     def reads_with_backbone(self) -> bool:

@@ -37,6 +37,7 @@ from llarp_cli.learning.devices import share_devices
 from llarp_cli.learning.progress import Progress
 from llarp_cli.learning.resuming import next_episode, processes_of
 from llarp_cli.learning.signals import INTERRUPTED
+from llarp_cli.learning.trackers import Trackers
 from llarp_cli.learning.trainer import Trainer
 from llarp_cli.policy.build import build_policy
 from llarp_cli.policy.contract import Policy
@@ -176,8 +177,9 @@ def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
     """Likewise; `held` keeps the lock on the run directory, which the first process has."""
     if (job.recipe or RunDirectory.open(job.run_dir).recipe()).backbone.device_map is not None:
         share_devices()
-    # Several processes without a GPU: accelerate wants to be told, else each would run alone.
-    accelerator = Accelerator(cpu="LOCAL_RANK" in os.environ and not torch.cuda.is_available())
+    # Without a GPU of CUDA's, accelerate wants to be told: several processes would each run alone, and a Mac's GPU,
+    # which has no float64, would be taken.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     path, goes_on = _agreed(job, accelerator)
     run = None
     if goes_on:
@@ -230,9 +232,10 @@ def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
 
     progress = Progress(run.path / "train.log" if main else None, total=recipe.steps, done=trainer.steps)
     progress.say("\n".join(_banner(recipe, policy, run, accelerator, checkpoint)))
+    trackers = Trackers(recipe.trackers if main else (), run, recipe, trainer.steps, progress.say)
     status = "failed"
     try:
-        finished = trainer.train(progress)
+        finished = trainer.train(progress, trackers)
         status = "finished" if finished else "interrupted"
     finally:
         for environment in environments:
@@ -240,18 +243,19 @@ def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
         if main:
             with suppress(OSError):  # where the disk is full, that has been said already
                 run.note(status=status, ended=_now(), steps=trainer.steps)
+        trackers.finish()
     progress.say("\n".join(_farewell(run, trainer, place, finished)))
     accelerator.end_training()
     return run.path, finished
 
 
 def _check_same_recipe(run: RunDirectory, recipe: Recipe, trained_with: Recipe) -> None:
-    """A run goes on as it began: only its length, and when it saves, may be others.
+    """A run goes on as it began: only its length, when it saves and who is told may be others.
 
     Raises:
         UsageProblem: naming the first key that differs.
     """
-    free = {"steps": recipe.steps, "checkpoint": recipe.checkpoint}
+    free = {"steps": recipe.steps, "checkpoint": recipe.checkpoint, "trackers": recipe.trackers}
     if trained_with.model_copy(update=free) == recipe:
         return
     before = to_yaml(trained_with.model_copy(update=free)).splitlines()

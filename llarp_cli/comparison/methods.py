@@ -260,11 +260,12 @@ _NO_MATTER = (
     "backbone.prefix_cache_mb",
     "backbone.gradient_checkpointing",
     "backbone.cuda_graphs",
+    "trackers",
 )
 
 
 def key_values(recipe: Recipe) -> dict[str, Any]:
-    """Dotted key → value, of what makes a method: not its seeds, how often it saves, what it remembers."""
+    """Dotted key → value, of what makes a method: not its seeds, how often it saves, what it remembers, who is told."""
     found = {}
     for key, section in recipe_keys().items():
         if section is not None or key in _NO_MATTER or key.startswith("checkpoint."):

@@ -38,6 +38,7 @@ from llarp_cli.learning.resuming import processes_of
 from llarp_cli.learning.rollouts import Finished, Rollout
 from llarp_cli.learning.signals import StopSignals
 from llarp_cli.learning.stragglers import Finishers
+from llarp_cli.learning.trackers import Trackers
 from llarp_cli.policy.contract import Policy
 from llarp_cli.runs import RunDirectory
 
@@ -149,11 +150,12 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.run.cut_metrics(self.steps)
 
-    def train(self, progress: Progress) -> bool:
+    def train(self, progress: Progress, trackers: Trackers | None = None) -> bool:
         """Train until the recipe's steps are taken, or a signal asks to stop; either way the end is saved.
 
         Args:
             progress: is told of every update, and closed.
+            trackers: are told too.
 
         Returns:
             whether the run is complete.
@@ -170,6 +172,8 @@ class Trainer:
                         if self.accelerator.is_main_process:
                             self.run.append_metrics(line)
                         progress.update(self.steps, line["stage"], line["success_average"])
+                    if trackers is not None:
+                        trackers.log(line)
                     stopping = self._any(signals.requested)
                     if stopping or self.steps >= due or self.steps >= self.recipe.steps:
                         self._save()
