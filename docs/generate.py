@@ -80,7 +80,8 @@ def _kinds(annotation: Any, bounds: Any = ()) -> list[str]:
     if origin is Literal:
         return [f"`{value}`" for value in inner]
     if origin is tuple:
-        return ["list of texts"]
+        kinds = _kinds(inner[0])
+        return ["list of texts" if kinds == ["text"] else f"list of {', '.join(kinds)}"]
     if annotation is bool:
         return ["`true`", "`false`"]
     return [{str: "text", int: "whole number", float: "number"}[annotation] + _range(bounds)]
