@@ -7,6 +7,8 @@ it, and then looks at what is on the disk, from processes that start afresh:
 
 - every checkpoint that a run lists loads, whole, and equals the one that an undisturbed run has at the same step;
 - no checkpoint is lost that was there before, and the run goes on from the last one;
+- a run of two processes under torchrun, one of which is killed, goes on and ends by itself; one of which all are
+  killed at once, as when a machine is gone, is gone on with by hand;
 - an export, a film, an episode file is the old one, the new one, or absent;
 - after the next start no temporary file is left;
 - a command that could not write says so in one line, and its exit status is 1 or 2.
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import mmap
 import os
@@ -36,12 +39,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 KINDS = {
-    "train": 90, "export": 25, "video": 12, "generate": 14, "import": 9, "size limit": 16, "full disk": 16,
-    "forbidden": 10, "vanished": 8,
+    "train": 76, "export": 25, "video": 10, "generate": 16, "import": 11, "size limit": 16, "full disk": 16,
+    "forbidden": 10, "vanished": 8, "rank": 12,
 }  # fmt: skip
 """What happens, and how often in 200 trials."""
 
@@ -191,7 +196,7 @@ def kill_somewhere(child: Child, dice: random.Random, phases: tuple[str, ...], s
         phases: one of them is waited for; "any" is any moment at all.
         spread: seconds into the phase, of the process's own time.
     """
-    wanted, times = dice.choice(phases), dice.choice((1, 1, 2, 3))
+    wanted, times = dice.choice(phases), dice.choice((1, 1, 2, 3)) if "update" in phases else 1
     after = dice.uniform(0, spread) if wanted != "any" else dice.uniform(0, 4 * spread)
     entered, inside = -1, 0
     while wanted != "any" and not child.ended():
@@ -270,7 +275,7 @@ class Campaign:
         metrics = [json.loads(line)["steps"] for line in (run / "metrics.jsonl").read_text().splitlines()]
         self.expect(metrics == list(range(UPDATE, at + 2 * UPDATE, UPDATE)), f"metrics of {metrics}")
 
-    def checkpoints(self, run: Path) -> list[int]:
+    def checkpoints(self, run: Path, processes: int = 1) -> list[int]:
         """The checkpoints of a run, having looked into each."""
         from llarp_cli.learning.checkpoint import load_counters, load_tensors
         from llarp_cli.policy.files import read_policy
@@ -282,11 +287,12 @@ class Campaign:
             try:
                 read_policy(folder)
                 load_counters(folder / "trainer" / "counters.json")
-                for name in ("optimizer.pt", "process-0.pt"):
-                    load_tensors(folder / "trainer" / name)
+                for name in ("optimizer", *(f"process-{rank}" for rank in range(processes))):
+                    load_tensors(folder / "trainer" / f"{name}.pt")
             except Exception as error:
                 self.problems.append(f"checkpoint {steps} does not load: {error}")
-            else:
+                continue
+            if processes == 1:
                 same = sha(folder / "adapter.safetensors") == self.reference.get(steps)
                 self.expect(same, f"checkpoint {steps} is not that of the undisturbed run")
         for name in ("last", "best"):
@@ -376,7 +382,7 @@ class Campaign:
         name = dice.choice(("more.jsonl", "more.jsonl.gz"))
         seed = dice.randrange(1000)
         return self._written(
-            dice, name, "episodes", 0.3, "dataset", "generate", "rephrasing", "--count", 12, "--seed", seed, "--out"
+            dice, name, "episodes", 0.1, "dataset", "generate", "rephrasing", "--count", 12, "--seed", seed, "--out"
         )
 
     def _import(self, dice: random.Random) -> dict[str, Any]:
@@ -477,6 +483,66 @@ class Campaign:
         shutil.rmtree(run)
         return {"wanted": wanted}
 
+    def _rank(self, dice: random.Random) -> dict[str, Any]:
+        """Of two processes under torchrun one is killed, or all are, the launcher too."""
+        run, everything = self._own_run(), dice.random() < 0.3
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        begin = ["train", "--recipe", str(self.recipe), "--run-dir", str(run), "--steps", str(10 * 2 * UPDATE)]
+        variables = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+        with (self.work / "torchrun").open("w+") as said:
+            command = [*torchrun, "--max-restarts", "2", "-m", "llarp_cli", *begin]
+            launcher = subprocess.Popen(command, cwd=self.work, env=variables, stdout=said, stderr=said)
+            metrics, updates = run / "metrics.jsonl", dice.randrange(8)
+            try:
+                while launcher.poll() is None and _lines(metrics) < updates:
+                    time.sleep(0.002)
+                time.sleep(dice.uniform(0, 1))
+                seen = psutil.Process(launcher.pid)
+                ranks = {child.environ().get("RANK"): child for child in seen.children(recursive=True)}
+                ranks = {rank: child for rank, child in ranks.items() if rank is not None}
+                killed = [seen, *ranks.values()] if everything else [ranks[dice.choice(sorted(ranks))]] if ranks else []
+            except psutil.NoSuchProcess:
+                killed = []
+            before = _numbered(run)  # not read: while the run lives, it removes old ones
+            for one in killed:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+            status = launcher.wait(timeout=SECONDS)
+            told = Path(said.name).read_text()
+        last = 10 * 2 * UPDATE
+        if everything and killed:
+            there = self.checkpoints(run, 2)
+            self.expect(there[-1:] >= before[-1:], f"lost: had {before}, now {there}")
+            last = (there or [0])[-1] + 2 * UPDATE
+            if (run / "run.json").exists():
+                self.finish("train", "--resume", run, "--steps", last, "--num-processes", 2)
+            else:
+                self.finish("train", "--recipe", self.recipe, "--run-dir", run, "--steps", last, "--num-processes", 2)
+        else:
+            self.expect(status == 0, f"torchrun ends with {status}: {told[-1000:]}")
+        self.expect(self.checkpoints(run, 2)[-1:] == [last], f"ends at {self.checkpoints(run, 2)}, not {last}")
+        self.expect(not strays(run), f"left behind: {strays(run)}")
+        steps = [json.loads(line)["steps"] for line in metrics.read_text().splitlines()]
+        self.expect(steps == list(range(2 * UPDATE, last + 1, 2 * UPDATE)), f"metrics of {steps}")
+        restarted = "; restart " in (run / "train.log").read_text()
+        shutil.rmtree(run)
+        return {
+            "killed": bool(killed),
+            "phase": "all" if everything else "one rank",
+            "steps": (before or [0])[-1],
+            "restarted": restarted,
+        }
+
+
+def _numbered(run: Path) -> list[int]:
+    from llarp_cli.runs import RunDirectory
+
+    return RunDirectory(run).numbered()
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
 
 def strays(folder: Path) -> list[str]:
     """Temporary files."""
@@ -522,14 +588,13 @@ def warm_up() -> None:
     environment.close()
 
 
-def kinds(seed: int, trials: int) -> list[str]:
-    """The kinds of all trials: as often as they should be, in an order that the seed draws."""
-    drawn: list[str] = []
-    while len(drawn) < trials:
+def kinds(seed: int, first: int) -> Iterator[str]:
+    """The kinds of trials number `first` and on: as often as they should be, in an order that the seed draws."""
+    each = sum(KINDS.values())
+    for cycle in itertools.count(first // each):
         whole = [kind for kind, count in KINDS.items() for _ in range(count)]
-        random.Random(f"{seed} {len(drawn)}").shuffle(whole)
-        drawn += whole
-    return drawn[:trials]
+        random.Random(f"{seed} {cycle * each}").shuffle(whole)
+        yield from whole[first % each if cycle == first // each else 0 :]
 
 
 def report(record: Path) -> str:
@@ -550,22 +615,23 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True, help="JSON lines; is gone on with")
     parser.add_argument("--trials", type=int, default=200, help="in all, those in the record included")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=KINDS, help="only trials of this kind")
+    parser.add_argument("--only", choices=KINDS, action="append", help="pass over trials of other kinds; repeatable")
     parser.add_argument("--report", action="store_true", help="sum the record up and stop")
     options = parser.parse_args()
     if options.report:
         print(report(options.record))
         return
-    done = len(options.record.read_text().splitlines()) if options.record.exists() else 0
-    if done >= options.trials:
+    lines = [json.loads(line) for line in options.record.read_text().splitlines()] if options.record.exists() else []
+    first, left = max((line["trial"] for line in lines), default=-1) + 1, options.trials - len(lines)
+    if left <= 0:
         return
     warm_up()
     with tempfile.TemporaryDirectory(prefix="llarp-faults-") as folder:
         Path(folder).chmod(0o755)
         campaign = Campaign(Path(folder))
         campaign.make_reference()
-        for number, kind in enumerate(kinds(options.seed, options.trials)[done:], done):
-            if options.only and kind != options.only:
+        for number, kind in enumerate(kinds(options.seed, first), first):
+            if options.only and kind not in options.only:
                 continue
             campaign.problems = []
             begun = time.monotonic()
@@ -579,6 +645,9 @@ def main() -> None:
             with options.record.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(json.dumps(line), flush=True)
+            left -= 1
+            if not left:
+                break
 
 
 if __name__ == "__main__":

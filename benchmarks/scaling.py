@@ -3,8 +3,9 @@
     python benchmarks/scaling.py --processes 1 --processes 2 --out scaling.json
     python benchmarks/scaling.py --processes 4 --late 0.05 --out late.json
 
-Each case is a fresh `llarp train` of a small model; steps per second are the median over its updates but the first
-two. With `--late`, the last process sleeps so many seconds at every step of its environments, and each case runs with
+Each case is a fresh `llarp train` of a small model; figures are medians over its updates but the first two, CPU
+seconds those of all its processes from start to end. With `--late`, the last process sleeps so many seconds at every
+step of its environments, which are small ones that take little time themselves, and each case runs with
 `ppo.finish_share` 1 (all are waited for) and 0.6 (as in DD-PPO). Scaling is told as such only where there are as many
 cores as processes.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -31,6 +33,7 @@ adapter: {hidden: 32, decoder_hidden: 32}
 tasks: {families: [move], count: 16, homes: 2}
 ppo: {rollout_steps: 16, minibatches: 2, epochs: 1}
 """
+SMALL = ("vision.name=cnn", "vision.image_size=32")
 TRAIN = """
 import os, sys, time
 from llarp_cli.rearrangement.environment import RearrangementVectorEnv
@@ -54,16 +57,22 @@ def measured(processes: int, updates: int, late: float, finish_share: float) -> 
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         options = ["train", "--recipe", "small.yaml", "--run-dir", str(run), "--steps", str(updates * processes * 128)]
         variables = {**os.environ, "OMP_NUM_THREADS": "1", "LATE_SECONDS": str(late)}
-        command = [*launcher, "train.py", *options, f"ppo.finish_share={finish_share}"]
+        overrides = [f"ppo.finish_share={finish_share}", *(SMALL if late else ())]
+        command = [*launcher, "train.py", *options, *overrides]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, cwd=folder, env=variables, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][2:]
-    steps = [after["steps"] - before["steps"] for before, after in pairwise(lines)]
+    steps = [two["steps"] - one["steps"] for one, two in pairwise(lines)]
+    seconds = [taken / line["steps_per_second"] for taken, line in zip(steps, lines[1:], strict=True)]
     return {
         "processes": processes,
         "late": late,
         "finish_share": finish_share,
         "steps_per_second": statistics.median(line["steps_per_second"] for line in lines),
+        "seconds_per_update": round(statistics.median(seconds), 3),
         "steps_per_update": statistics.mean(steps),
+        "cpu_seconds": round(sum(after[:2]) - sum(before[:2]), 1),
         "updates": len(lines),
     }
 

@@ -16,7 +16,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from test_ppo import CPU, a_rollout, of_rollout
-from test_trainer import ARGUMENTS, begun, command, toy_plugin, wait_for  # noqa: F401
+from test_trainer import ARGUMENTS, begun, command, figures, toy_plugin, wait_for  # noqa: F401
 from toy_learning import ToyEnvironment, ToyPolicy, open_toy, toy_recipe, toy_trainer
 from toy_world import ToyWorld
 
@@ -285,3 +285,16 @@ def test_a_run_goes_on_with_more_and_with_fewer_processes(command, tmp_path):  #
         assert process.returncode == 0, errors
     assert [line["steps"] for line in run.read_metrics()] == [16, 32, 48, 64, 96, 128, 160, 192, 208, 224, 240, 256]
     assert "resumed at 192 steps with 1 processes in place of 2: new episodes begin" in errors
+
+
+@pytest.mark.slow
+def test_two_processes_with_a_spread_model_learn_the_same(command, tmp_path):  # noqa: F811
+    runs = {}
+    for device_map in (None, "auto"):
+        runs[device_map] = RunDirectory(tmp_path / str(device_map))
+        recipe = {**ARGUMENTS, "steps": 96, "backbone": {"name": "tiny-llama", "device_map": device_map}}
+        process = command(recipe=recipe, run_dir=str(runs[device_map].path), num_processes=2)
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors
+    assert len(figures(runs[None])) == 3
+    assert figures(runs[None]) == figures(runs["auto"])
