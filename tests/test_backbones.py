@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoConfig
 
 from llarp_cli import registry
-from llarp_cli.backbones import sizing, sources, weights
+from llarp_cli.backbones import prefixes, sizing, sources, weights
 from llarp_cli.backbones.check import LONG, TESTED_FAMILIES
 from llarp_cli.backbones.plugin import CarriedWeights, TransformersPlugin
 from llarp_cli.config import BackboneOptions
@@ -98,6 +98,28 @@ def test_an_instruction_is_encoded_alike_alone_and_in_company(model_type):
         (alone,) = backbone(model_type).encode([text])
         assert alone.length == prefix.length == len(model.tokenize([text])[0])
         assert relative(alone.keys_values, prefix.keys_values) < 1e-6
+
+
+def test_a_gpus_stream_that_reads_a_prefix_is_told_to_the_allocator(monkeypatch):
+    """Each time, whether it was made now or kept: another stream may let go of it."""
+
+    class OnGPU:
+        is_cuda, device, readers = True, "cuda:1", ()
+
+        def record_stream(self, stream):
+            self.readers = (*self.readers, stream)
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"a stream of {device}")
+    tensor = OnGPU()
+    prefixes.InstructionPrefix(tensor).lend()
+    prefixes.TextFeatures(tensor).lend()
+    assert tensor.readers == ("a stream of cuda:1",) * 2
+
+    lent, model = [], backbone("llama")
+    monkeypatch.setattr(prefixes, "lend", lent.append)
+    made = model.encode([TEXTS[0], TEXTS[1]])
+    model.encode([TEXTS[1]])
+    assert [id(tensor) for tensor in lent] == [id(made[i].keys_values) for i in (0, 1, 1)]
 
 
 def test_the_memory_of_prefixes_is_bounded_and_the_latest_used_stay():

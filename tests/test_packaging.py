@@ -159,9 +159,9 @@ def test_the_tests_in_the_sdist_can_be_collected(sdist, tmp_path):
         archive.extractall(tmp_path, filter="data")
     (source,) = (path for path in tmp_path.iterdir() if path.is_dir())
     there = Elsewhere(tmp_path, sdist)
-    collected = there("python", "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", cwd=source)
+    collected = there("python", "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", cwd=source)
     own = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert _tests(collected) == _tests(own.stdout) and len(_tests(collected)) > 1000

@@ -190,6 +190,8 @@ class FrozenBackbone:
                 for (text, _), encoded in zip(part, made, strict=True):
                     found[text] = encoded
                     known.add(text, encoded)
+        for encoded in found.values():
+            encoded.lend()
         return [found[text] for text in instructions]
 
     def _known_prefixes(self) -> PrefixStore:

@@ -31,6 +31,10 @@ class InstructionPrefix:
     def bytes(self) -> int:
         return self.keys_values.numel() * self.keys_values.element_size()
 
+    def lend(self) -> None:
+        """To the current stream of a GPU; see `lend`."""
+        lend(self.keys_values)
+
 
 @dataclass(frozen=True)
 class TextFeatures:
@@ -45,6 +49,17 @@ class TextFeatures:
     @property
     def bytes(self) -> int:
         return self.hidden.numel() * self.hidden.element_size()
+
+    def lend(self) -> None:
+        """Likewise."""
+        lend(self.hidden)
+
+
+def lend(tensor: Tensor) -> None:
+    """Keep a GPU's memory from being given away before the current stream is done with it, even if the store lets go
+    of the tensor by then: memory belongs to the stream in which it was taken, which may be another."""
+    if tensor.is_cuda:
+        tensor.record_stream(torch.cuda.current_stream(tensor.device))
 
 
 class PrefixStore:
