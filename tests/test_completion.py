@@ -66,6 +66,8 @@ def test_a_command_that_does_not_exist_is_no_traceback(offered):
         ("llarp eval --family ", FAMILIES),
         ("llarp train --backbone ", {p.name for p in registry.plugins("backbone")}),
         ("llarp eval --env ", {p.name for p in registry.plugins("environment")}),
+        ("llarp play --split ", [*SPLITS, *GROUPS]),
+        ("llarp play --env ", {p.name for p in registry.plugins("environment")}),
         ("llarp doctor --env ", {p.name for p in registry.plugins("environment")}),
         ("llarp eval ", {"planner", "searcher", "expert", "random", "zero-shot"}),
     ],

@@ -73,12 +73,13 @@ def policies(llarp: LLaRPPolicy, lstm: LSTMPolicy, transformer: TransformerPolic
 
 
 def act() -> str:
-    environment: RearrangementEnv = make_env("home", split="rephrasing")
+    environment = make_env("home", split="rephrasing")
     plain: gymnasium.Env[dict[str, Any], Any] = environment
+    label: int = environment.expert_action() if isinstance(environment, RearrangementEnv) else 0
     agent = load_policy("runs/mine", weights=None)
     observation, _ = plain.reset(seed=1)
     picture: np.ndarray[Any, np.dtype[np.uint8]] = observation["rgb"]
     skill: int = agent.act(picture, observation["instruction"])
     observation, reward, terminated, truncated, _ = environment.step(skill)
     paid: float = reward
-    return f"{agent.skills[skill]} {paid} {terminated or truncated}"
+    return f"{agent.skills[skill]} {label} {paid} {terminated or truncated}"

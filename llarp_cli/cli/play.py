@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from llarp_cli.cli import completion
 from llarp_cli.errors import LlarpError, UsageProblem
 
 if TYPE_CHECKING:
@@ -26,16 +27,27 @@ COLOURFUL_PROGRAMS = ("iTerm.app", "vscode", "WezTerm", "ghostty", "Hyper", "min
 
 @click.command()
 @click.option(
-    "--env", "environment", metavar="NAME", help="Where: home, habitat, ...  [default: the policy's, or home]"
+    "--env",
+    "environment",
+    metavar="NAME",
+    shell_complete=completion.environments,
+    help="Where: home, habitat, ...  [default: the policy's, or home]",
 )
 @click.option("--home", metavar="NAME", help="home-17, v3_sc0_staging_00, ...  [default: an unseen home, by --seed]")
-@click.option("--split", metavar="NAME", help="In place of a home, an episode of a split.")
+@click.option(
+    "--split", metavar="NAME", shell_complete=completion.splits, help="In place of a home, an episode of a split."
+)
 @click.option("--episodes", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Or of a file.")
 @click.option("--episode", type=click.IntRange(min=0), metavar="I", help="Which one, from 0.")
 @click.option(
-    "--policy", metavar="POLICY", help="Tries what is asked: a run, a checkpoint, an export, planner, zero-shot, ..."
+    "--policy",
+    metavar="POLICY",
+    shell_complete=completion.policies,
+    help="Tries what is asked: a run, a checkpoint, an export, planner, zero-shot, ...",
 )
-@click.option("--backbone", metavar="NAME", help="The language model of zero-shot.")
+@click.option(
+    "--backbone", metavar="NAME", shell_complete=completion.backbones, help="The language model of zero-shot."
+)
 @click.option("--weights", metavar="ID_OR_PATH", help="Its weights, in place of its own.")
 @click.option("--frames", type=click.Path(path_type=Path), metavar="DIR", help="Write a PNG of each step there.")
 @click.option(
