@@ -28,6 +28,7 @@ navigation = {
         "Speed on a processor </benchmarks/cpu>",
         "Speed on a GPU </benchmarks/gpu>",
         "Speed of the home </benchmarks/home>",
+        "Faults </benchmarks/faults>",
     ],
     "Use": [
         "docs/recipes",

@@ -151,7 +151,7 @@ class TaskOptions(Section):
     Attributes:
         split: a training split.
         families: instruction families; empty means all the split has.
-        categories: how many categories (in skill order), or which ones; empty means all.
+        categories: which categories there are and may be asked for; empty means all.
         count: how many tasks, each met again in other homes and arrangements; 0 without end. A backbone reads
             each instruction once and remembers it, so that fewer tasks train faster.
         objects: objects in a home.

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from test_ppo import CPU, a_rollout, of_rollout
 from test_trainer import ARGUMENTS, begun, command, figures, toy_plugin, wait_for  # noqa: F401
-from toy_learning import ToyEnvironment, ToyPolicy, open_toy, toy_recipe, toy_trainer
+from toy_learning import ToyEnvironment, ToyPolicy, open_toy, save_toy, toy_recipe, toy_trainer
 from toy_world import ToyWorld
 
 from llarp_cli.config import TaskOptions
@@ -29,6 +30,7 @@ from llarp_cli.learning.learner import Learner
 from llarp_cli.learning.progress import Progress
 from llarp_cli.learning.resuming import next_episode, processes_of
 from llarp_cli.learning.stragglers import Finishers, Limit
+from llarp_cli.learning.trainer import Trainer
 from llarp_cli.rearrangement.splits import TrainingEpisodes
 from llarp_cli.runs import RunDirectory
 
@@ -100,6 +102,38 @@ def test_gradients_are_those_of_one_process_with_everything(together, count):
     norm = torch.cat([parameter.grad.flatten() for parameter in policy.parameters()]).norm()
     assert told[0]["figures"] == told[-1]["figures"]
     assert told[0]["figures"]["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
+
+
+CURVE = {"steps": 6144, "ppo": {"rollout_steps": 8, "lr": 3e-3, "minibatches": 2}}
+SEEDS = 4
+ENVIRONMENTS = 16
+
+
+def _curves(folder, accelerator):
+    """Success by update, of several seeds, the environments divided among the processes."""
+    rank, count = accelerator.process_index, accelerator.num_processes
+    told = []
+    for seed in range(SEEDS):
+        recipe = toy_recipe(**CURVE, num_envs=ENVIRONMENTS // count, seed=seed)
+        run = RunDirectory(folder / f"{count}-{seed}")
+        if rank == 0:
+            RunDirectory.create(run.path, recipe, {})
+        accelerator.wait_for_everyone()
+        environments = [ToyEnvironment(recipe.num_envs, 100 * seed + rank)]
+        trainer = Trainer(recipe, ToyPolicy(seed), environments, run, accelerator, save_policy=save_toy)
+        trainer.begin()
+        assert trainer.train(Progress(None, total=recipe.steps))
+        told.append([line["success"] for line in run.read_metrics()])
+    return told
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_well_per_step_as_one(together, tmp_path):
+    one, two = (torch.tensor(together(count, partial(_curves, tmp_path))[0]).mean(0) for count in (1, 2))
+    assert len(one) == len(two) == 48
+    print([[round(part.mean().item(), 3) for part in curve.split(8)] for curve in (one, two)])
+    assert two[-8:].mean() > 0.9 and one[:8].mean() < 0.7
+    assert (two.mean() - one.mean()).abs() < 0.05
 
 
 def _with(accelerator):

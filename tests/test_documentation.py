@@ -268,6 +268,7 @@ SMALL = {
     "train": "steps=32 num_envs=2 imitation.steps=16 imitation.minibatches=1 ppo.minibatches=1 ppo.rollout_steps=8 "
     "tasks.homes=2 tasks.count=4 backbone.prefix_cache_mb=8",
     "eval": "--limit 1 --num-envs 4",
+    "compare": "--evaluate --split rephrasing --limit 1",
 }
 """Command → what makes it small."""
 

@@ -23,6 +23,11 @@ def append_contents(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{lines}\n```\n"
 
 
+def read_again(app: Sphinx, *_: Any) -> list[str]:
+    """The first page, whose table of contents depends on which other pages there are."""
+    return [app.config.root_doc]
+
+
 def front_door(app: Sphinx, failure: Exception | None) -> None:
     """Whoever opens the folder of the site is led to its first page."""
     if failure is None and app.builder.format == "html":
@@ -33,5 +38,6 @@ def front_door(app: Sphinx, failure: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("navigation", {}, "env", dict)
     app.connect("source-read", append_contents)
+    app.connect("env-get-outdated", read_again)
     app.connect("build-finished", front_door)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -62,10 +62,15 @@ class FlatCNN(nn.Module):
             nn.Linear(32 * cells * cells, tokens * FEATURES),
         )
         self.tokens = tokens
+        # With torch's own beginnings a picture makes but 2% of what its features are; with these, a fifth.
+        for layer in self.layers:
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                nn.init.orthogonal_(layer.weight, math.sqrt(2))
+                nn.init.zeros_(layer.bias)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class."""
-        pixels = pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = pictures.permute(0, 3, 1, 2).float() / 255  # black, which is nothing in many worlds, says nothing
         return self.layers(pixels).unflatten(1, (self.tokens, FEATURES))
 
 
