@@ -36,6 +36,8 @@ def write_scene(folder: Path) -> Path:
         room += [box(side, 1.2, 0, 0.05, 1.2, 3.1, (0.8, 0.8, 0.8)), box(0, 1.2, side, 3.1, 1.2, 0.05, (0.8, 0.8, 0.8))]
     room.append(box(0, 0.8, -2.2, 0.3, 0.8, 0.25, (0.9, 0.9, 0.9)))
     write_glb(folder / "room.glb", np.concatenate(room))
+    up = {"render_asset": "room.glb", "up": [0, 1, 0], "front": [0, 0, -1]}
+    (folder / "room.stage_config.json").write_text(json.dumps(up))
     (folder / "objects").mkdir()
     for name, height, key in (("table", 0.7, "receptacle_aabb_top"), ("low", 0.4, "receptacle_aabb_low")):
         write_glb(folder / "objects" / f"{name}.glb", box(0, height / 2, 0, 0.5, height / 2, 0.3, (0.6, 0.4, 0.2)))

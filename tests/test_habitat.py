@@ -9,6 +9,7 @@ import json
 import math
 import os
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from llarp_habitat.glb import _triangles, write_glb
 from llarp_habitat.machine import GPU, PYTHON
 from llarp_habitat.simulator import rotation
 from llarp_habitat.worker import poses
+from llarp_habitat.worker.engine import Engine
 from llarp_habitat.world import HabitatWorld
 from released_files import brought, episode, released
 
@@ -122,6 +124,18 @@ def test_assets_are_as_large_as_in_the_embedded_home(homes):
         there = home_world.sizes[asset]
         assert abs(size.rest_height - there.rest_height) <= 1 and abs(size.height - there.height) <= 3
         assert 0.6 < size.radius / there.radius < 1.4
+
+
+def test_templates_are_those_of_the_scene_that_is_loaded():
+    """habitat-sim keeps the templates of scenes that were loaded before; chairs of all homes have one name."""
+    handles = [f"/{folder}/llarp_chair.object_config.json" for folder in ("home-0", "home-1", "home-2")]
+    known = [*handles, "llarp_chair_here"]
+    templates = SimpleNamespace(get_template_handles=lambda name: [handle for handle in known if name in handle])
+    engine = object.__new__(Engine)
+    engine.simulator = SimpleNamespace(get_object_template_manager=lambda: templates)
+    engine.spec = {"objects": ["/home-1"]}
+    assert engine.template("llarp_chair") == handles[1]
+    assert engine.template("llarp_chair_here") == "llarp_chair_here"
 
 
 def test_a_scene_of_two_tables_has_two_tables(tables):

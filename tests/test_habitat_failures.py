@@ -95,6 +95,7 @@ def test_mistakes_in_a_description_are_one_line(tmp_path, old, new, told):
         ),
         ('object: "fridge_:*"', 'object: "fritch_:*"', "no object 'fritch_:*'"),
         ("link: door", "link: dor", "no link dor of fridge_:*; it has base, door"),
+        ("link: door", "link: base", "nothing slides or turns link base of fridge_:*"),
         ("template: low", "template: lowest", "no object template is called 'lowest'"),
         ("fridge.urdf", "fritch.urdf", "fritch.urdf' is not there"),
         ("home_objects: true", "home_objects: false", "no object template is called '05"),
@@ -120,6 +121,7 @@ def test_what_a_scene_lacks_is_one_line(double, tmp_path, old, new, told):
     [
         ("PYTHONPATH", "", "has no habitat-sim", "conda install"),
         ("HABITAT_DOUBLE_VERSION", "0.2.5", "is 0.2.5, not 0.3.3 or 0.3.4", "conda install"),
+        ("HABITAT_DOUBLE_BULLET", "0", "was built without Bullet", "withbullet"),
         ("HABITAT_DOUBLE_BROKEN", "numpy", "was built for another numpy", "numpy==1.26.4"),
         ("HABITAT_DOUBLE_BROKEN", "egl", "EGL does not work: WindowlessContext", "libegl1"),
         (GPU, "7", "LLARP_HABITAT_GPU is 7, and this machine shows", "export LLARP_HABITAT_GPU=-1"),
@@ -158,6 +160,7 @@ def test_each_known_trouble_is_a_line_and_a_hint():
     ("log", "told"),
     [
         ("unable to find CUDA device 1 among 1 EGL devices in total", "cannot draw on device 0"),
+        ("GLX context does not support multiple GPUs. Please compile with --headless", "built to draw on a display"),
         ("WindowlessContext: Unable to create windowless context", "EGL does not work"),
         ("std::bad_alloc", "ran out of memory"),
         ("something else", "ended with status 1: something else"),

@@ -23,6 +23,10 @@ KINDS: dict[str, tuple[str, str]] = {
         "in its environment: pip install 'numpy==1.26.4' (habitat-lab's), or build habitat-sim against the numpy there",
     ),
     "version": ("habitat-sim in {python} is {about}, not 0.3.3 or 0.3.4", INSTALL),
+    "no bullet": (
+        "habitat-sim in {python} was built without Bullet, which moves drawers and doors",
+        "conda: the package with withbullet; source: python setup.py install --headless --bullet",
+    ),
     "no assets": ("'{about}' is not there", f"{DOWNLOAD}, or name the folder: export LLARP_HABITAT_DATA=/path/to/data"),
     "no template": (
         "no object template is called '{about}'",
@@ -36,6 +40,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "no receptacle": ("the scene has no receptacle {about}", "correct the description: parent handle|name"),
     "no object": ("the scene has no object '{about}'", "correct the description: an instance's handle, * for any text"),
     "no link": ("there is no link {about}", "correct the description"),
+    "no joint": ("nothing slides or turns link {about}", "correct the description: the link that the joint moves"),
     "no ground": ("nothing in scene '{about}' can be stood on", "use a scene with a floor, in metres, y up"),
 }
 """Kind of trouble → what is said, and what to type."""
@@ -45,6 +50,11 @@ DEATHS: tuple[tuple[str, str, str], ...] = (
         r"unable to find (?:CUDA|EGL) device",
         "habitat-sim cannot draw on device {gpu}: {line}",
         f"export {GPU}=-1 to draw without a device, or the index of one that EGL lists",
+    ),
+    (
+        r"GLX context does not|DISPLAY not detected",
+        "habitat-sim in {python} was built to draw on a display: {line}",
+        "conda: the package with headless; source: python setup.py install --headless --bullet",
     ),
     (
         r"WindowlessContext|Windowless\w*Application|eglGetDisplay|EGL|cannot open display|GLX",

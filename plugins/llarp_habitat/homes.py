@@ -29,7 +29,7 @@ from llarp_cli.rearrangement.vocabulary import CATEGORY_OF, JOINTS, OPEN_JOINT, 
 from llarp_habitat.description import added, finished
 from llarp_habitat.glb import write_glb
 
-VERSION = 1
+VERSION = 2
 """Of the files; another one writes them anew."""
 CHAIR = "llarp_chair"
 _CHAIR_BOX = "receptacle_aabb_seat"
@@ -94,7 +94,7 @@ def scene_spec(folder: Path, name: str) -> dict[str, Any]:
     spec = {
         "name": name,
         "dataset": "default",
-        "scene": str(files / "stage.glb"),
+        "scene": str(files / "stage.stage_config.json"),
         "objects": [str(files / "objects")],
         "floor": 0.0,
         "receptacles": receptacles,
@@ -124,6 +124,9 @@ def _write(into: Path, name: str) -> None:
     standing = [placed(shapes[piece.kind], *at(piece)) for piece in layout.pieces if piece.kind != "chair"]
     # Of the ceiling only what is seen from below, so that the home can be looked at from above.
     write_glb(into / "stage.glb", np.concatenate([shell[~above], *standing]), shell[above])
+    # Habitat takes a mesh without such a file for one whose +z is up.
+    stage = {"render_asset": "stage.glb", "up": [0, 1, 0], "front": [0, 0, -1], "force_flat_shading": True}
+    (into / "stage.stage_config.json").write_text(json.dumps(stage) + "\n", "utf-8")
     area = AREAS["chair"]
     seat = {
         "name": _CHAIR_BOX,

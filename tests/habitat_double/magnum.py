@@ -36,7 +36,7 @@ class Quaternion:
         """Double only: as a rotation matrix."""
         x, y, z = np.asarray(self.vector, np.float64)
         w = self.scalar
-        if abs(x * x + y * y + z * z + w * w - 1) > 1e-4:
+        if abs(x * x + y * y + z * z + w * w - 1) > 2e-5:
             raise ValueError("not normalised")
         return np.array(
             [

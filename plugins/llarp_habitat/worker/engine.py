@@ -1,7 +1,7 @@
 """One habitat-sim: scenes, objects, joints and cameras. Everything that touches its interface is in this folder.
 
 Written against habitat-sim 0.3.4 (which reports itself as 0.3.3 when built from source). Only what its own tools and
-habitat-lab use as well is called.
+habitat-lab use as well is called; vectors are magnum's, never lists.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def import_habitat() -> tuple[Any, Any]:
     """The modules habitat_sim and magnum.
 
     Raises:
-        Trouble: they are not there, clash with numpy, or are of another version.
+        Trouble: they are not there, clash with numpy, are of another version, or were built without Bullet.
     """
     try:
         import habitat_sim
@@ -45,6 +45,9 @@ def import_habitat() -> tuple[Any, Any]:
     # Nightly builds have a date after the number.
     if not habitat_sim.__version__.startswith(VERSIONS):
         raise Trouble("version", habitat_sim.__version__)
+    # Without it there are no articulated objects, and rays cannot be cast.
+    if not habitat_sim.bindings.built_with_bullet:
+        raise Trouble("no bullet")
     return habitat_sim, magnum
 
 
@@ -69,11 +72,6 @@ class Engine:
         self.sizes = {camera: 128 for camera in CAMERAS}
         self._placed: dict[str, list] = {}
         self._robot: Any = None
-
-    @property
-    def bullet(self) -> bool:
-        """Whether it was built with physics: without, rays cannot be cast."""
-        return bool(self.habitat_sim.bindings.built_with_bullet)
 
     def load(self, spec: dict, sizes: dict[str, int] | None = None) -> bool:
         """Load a scene, and cameras of certain sizes; whether anything had to be loaded.
@@ -122,7 +120,7 @@ class Engine:
         backend.scene_dataset_config_file = spec["dataset"]
         backend.scene_id = spec["scene"]
         backend.gpu_device_id = self.gpu
-        backend.enable_physics = self.bullet
+        backend.enable_physics = True
         backend.random_seed = 0
         return sim.Configuration(backend, [self._camera(name) for name in CAMERAS])
 
@@ -195,7 +193,8 @@ class Engine:
         exact = [handle for handle in handles if name in (handle, os.path.basename(handle).split(".")[0])]
         if not exact:
             raise Trouble("no template", name)
-        return exact[0]
+        # Templates of scenes that were loaded before are still there, some of the same name.
+        return next((handle for handle in exact if os.path.dirname(handle) in self.spec["objects"]), exact[0])
 
     def rigid(self, pattern: str) -> Any | None:
         """The first rigid object whose handle matches."""
@@ -280,15 +279,13 @@ class Engine:
         return self.simulator.get_sensor_observations(number)[camera]
 
     def ray(self, start: np.ndarray, end: np.ndarray) -> float | None:
-        """Where between two points (0 to 1) something is first hit; None for nowhere, or without physics."""
-        if not self.bullet:
-            return None
+        """Where between two points (0 to 1) something is first hit; None for nowhere."""
         ray = self.habitat_sim.geo.Ray()
         ray.origin = self.magnum.Vector3(*map(float, start))
         ray.direction = self.magnum.Vector3(*map(float, end - start))
-        found = self.simulator.cast_ray(ray)
-        hits = [hit.ray_distance for hit in found.hits] if found.has_hits() else []
-        return min((float(hit) for hit in hits if hit <= 1.0), default=None)
+        # The farthest hit looked for, and the distances of all, are counted in lengths of the ray.
+        found = self.simulator.cast_ray(ray, 1.0)
+        return min((float(hit.ray_distance) for hit in found.hits), default=None)
 
 
 def _first(handles: Any, pattern: str) -> str | None:

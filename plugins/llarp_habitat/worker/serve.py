@@ -72,7 +72,6 @@ class Worker:
             "habitat_sim": habitat_sim.__version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
-            "bullet": bool(habitat_sim.bindings.built_with_bullet),
             "cuda": bool(habitat_sim.bindings.cuda_enabled),
         }
 

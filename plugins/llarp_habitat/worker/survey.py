@@ -102,6 +102,8 @@ def _joint(engine: Engine, given: dict) -> dict:
     if link is None:
         names = ", ".join(one.get_link_name(number) for number in range(-1, one.num_links))
         raise Trouble("no link", f"{given['link']} of {given['object']}; it has {names}")
+    if link < 0 or one.get_link_num_joint_pos(link) != 1:
+        raise Trouble("no joint", f"{given['link']} of {given['object']}")
     node = one.get_link_scene_node(link)
     engine.joint(one, link, given["open"])
     opened, axes = engine.frame(node)
@@ -246,7 +248,7 @@ class Ground:
         )
 
     def _floor(self, goals: list[np.ndarray]) -> float:
-        """The ground's height: a ray's where rays can be cast, else the mesh's, which is a little above it."""
+        """The ground's height: where rays hit it; where none does, the mesh's, which is a little above it."""
         if self._engine.spec["floor"] is not None:
             return float(self._engine.spec["floor"])
         heights = []

@@ -1,8 +1,8 @@
 """A TEST DOUBLE of the part of habitat-sim 0.3.4's interface that the worker uses. It is not habitat-sim.
 
 Things are the boxes around their meshes: they are looked at, hit by rays and walked around as such. Only what is
-listed here can be called or set; everything else fails, so that a wrong name is noticed. What the real one does is
-tested where it is installed.
+listed here can be called or set; everything else fails, so that a wrong name is noticed. `SOURCES.md` says which of
+habitat-sim's sources it was compared with. What the real one does is tested where it is installed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import types
 import xml.etree.ElementTree
 from enum import Enum
 from pathlib import Path
+from typing import ClassVar
 
 import magnum as mn
 import numpy as np
@@ -37,6 +38,20 @@ class Strict:
             object.__setattr__(self, name, value)
 
 
+class Typed(Strict):
+    """What takes values of certain types only, as bound C++ members do; the rest is read-only."""
+
+    TYPES: ClassVar = {}
+
+    def __setattr__(self, name, value):
+        if not name.startswith("_"):
+            if name not in self.TYPES:
+                raise AttributeError(f"{type(self).__name__}.{name} cannot be set")
+            if type(value) not in self.TYPES[name]:
+                raise TypeError(f"{type(self).__name__}.{name}: incompatible function arguments: {value!r}")
+        super().__setattr__(name, value)
+
+
 class SensorType(Enum):
     COLOR, DEPTH, SEMANTIC = range(3)
 
@@ -49,15 +64,22 @@ class MotionType(Enum):
     STATIC, KINEMATIC, DYNAMIC = range(3)
 
 
-class CameraSensorSpec(Strict):
+class CameraSensorSpec(Typed):
+    TYPES: ClassVar = {
+        "uuid": (str,), "sensor_type": (SensorType,), "sensor_subtype": (SensorSubType,), "hfov": (float, int),
+        "resolution": (list,), "position": (mn.Vector3,),
+    }  # fmt: skip
+
     def __init__(self):
         self._new(uuid="", sensor_type=SensorType.COLOR, sensor_subtype=SensorSubType.PINHOLE, hfov=90.0)
         self._new(resolution=[84, 84], position=mn.Vector3(0.0, 1.5, 0.0))
 
-    def __setattr__(self, name, value):
-        if name == "position" and type(value) is not mn.Vector3:
-            raise TypeError("position is a Vector3")
-        super().__setattr__(name, value)
+    def _values(self):
+        position = tuple(self.position)
+        return self.uuid, self.sensor_type, self.sensor_subtype, float(self.hfov), tuple(self.resolution), position
+
+    def __eq__(self, other):
+        return self._values() == other._values()
 
 
 class AgentConfiguration(Strict):
@@ -65,33 +87,50 @@ class AgentConfiguration(Strict):
         self._new(height=1.5, radius=0.1, sensor_specifications=[CameraSensorSpec()])
 
 
-class SimulatorConfiguration(Strict):
+class SimulatorConfiguration(Typed):
+    TYPES: ClassVar = {
+        "scene_dataset_config_file": (str,), "scene_id": (str,), "gpu_device_id": (int,), "enable_physics": (bool,),
+        "random_seed": (int,),
+    }  # fmt: skip
+
     def __init__(self):
         self._new(
             scene_dataset_config_file="default", scene_id="", gpu_device_id=0, enable_physics=False, random_seed=0
         )
+
+    def __eq__(self, other):
+        return all(getattr(self, name) == getattr(other, name) for name in self.TYPES)
 
 
 class Configuration(Strict):
     def __init__(self, sim_cfg, agents):
         self._new(sim_cfg=sim_cfg, agents=agents)
 
+    def __eq__(self, other):
+        ours, theirs = ([one.sensor_specifications for one in each.agents] for each in (self, other))
+        return self.sim_cfg == other.sim_cfg and ours == theirs
 
-class NavMeshSettings(Strict):
+
+class NavMeshSettings(Typed):
+    TYPES: ClassVar = {"agent_radius": (float,), "agent_height": (float,), "include_static_objects": (bool,)}
+
     def __init__(self):
-        self._new(agent_radius=0.1, agent_height=1.5, include_static_objects=False)
+        self.set_defaults()
 
     def set_defaults(self):
-        pass
+        self._new(agent_radius=0.1, agent_height=1.5, include_static_objects=False)
 
 
-class Ray(Strict):
+class Ray(Typed):
+    TYPES: ClassVar = {"origin": (mn.Vector3,), "direction": (mn.Vector3,)}
+
     def __init__(self):
         self._new(origin=mn.Vector3(), direction=mn.Vector3())
 
 
+UP, FRONT = [0, 1, 0], [0, 0, -1]
 bindings = types.ModuleType("habitat_sim.bindings")
-bindings.built_with_bullet = os.environ.get("HABITAT_DOUBLE_BULLET") == "1"
+bindings.built_with_bullet = os.environ.get("HABITAT_DOUBLE_BULLET") != "0"
 bindings.cuda_enabled = False
 agent, nav, physics, geo = (types.SimpleNamespace() for _ in range(4))
 agent.AgentConfiguration, nav.NavMeshSettings = AgentConfiguration, NavMeshSettings
@@ -143,7 +182,9 @@ def triangles(path):
     return np.frombuffer(data[start : start + view["byteLength"]], "<f4").reshape(-1, 3, 3).astype(float)
 
 
-class Node(Strict):
+class Node(Typed):
+    TYPES: ClassVar = {"semantic_id": (int,)}
+
     def __init__(self, thing=None, turn=None, move=None):
         self._thing, self._turn, self._move = thing, turn, move
         self._new(semantic_id=0)
@@ -155,37 +196,51 @@ class Node(Strict):
         return mn.Matrix4(np.asarray(turn, float), np.asarray(move, float))
 
 
-class AgentNode(Strict):
+class AgentNode(Typed):
+    TYPES: ClassVar = {"translation": (mn.Vector3,), "rotation": (mn.Quaternion,)}
+
     def __init__(self):
         self._new(translation=mn.Vector3(), rotation=mn.Quaternion(mn.Vector3(), 1.0))
 
 
-class Rigid(Strict):
+class Managed(Typed):
+    """A managed object. One of a scene that is gone is of no use."""
+
+    TYPES: ClassVar = {"translation": (mn.Vector3,), "rotation": (mn.Quaternion,), "motion_type": (MotionType,)}
+
+    def __getattribute__(self, name):
+        if not name.startswith("_") and not object.__getattribute__(self, "_alive"):
+            raise RuntimeError(f"{name} of an object that is no longer alive")
+        return super().__getattribute__(name)
+
+    def __setattr__(self, name, value):
+        if name in ("translation", "rotation") and self.motion_type is MotionType.STATIC:
+            raise RuntimeError("static objects do not move")
+        super().__setattr__(name, value)
+
+
+class Rigid(Managed):
     """A managed rigid object."""
 
     def __init__(self, number, handle, low, high, scale, attributes):
+        self._alive = True
         self._new(object_id=number, handle=handle, aabb=mn.Range3D(low, high), user_attributes=Attributes(attributes))
         self._new(motion_type=MotionType.DYNAMIC, translation=mn.Vector3(), rotation=mn.Quaternion(mn.Vector3(), 1.0))
         node = Node(self)
         # As the real one has it: the second of them has the object's scale.
         self._new(visual_scene_nodes=[node, Node(self, np.asarray(scale, float))], root_scene_node=node)
 
-    def __setattr__(self, name, value):
-        kinds = {"translation": mn.Vector3, "rotation": mn.Quaternion, "motion_type": MotionType}
-        if name in kinds and type(value) is not kinds[name]:
-            raise TypeError(f"{name}: {value!r}")
-        if name in ("translation", "rotation") and self.motion_type is MotionType.STATIC:
-            raise RuntimeError("static objects do not move")
-        super().__setattr__(name, value)
-
     def _frame(self):
         return self.rotation.matrix(), np.asarray(self.translation, float)
 
 
-class Articulated(Strict):
+class Articulated(Managed):
     """A managed articulated object whose links hang on its base."""
 
+    TYPES: ClassVar = {**Managed.TYPES, "joint_positions": (list,)}
+
     def __init__(self, number, handle, path, scale):
+        self._alive = True
         robot = xml.etree.ElementTree.parse(path).getroot()
         joints = {joint.find("child").get("link"): joint for joint in robot.findall("joint")}
         self._links = [link for link in robot.findall("link") if link.get("name") in joints]
@@ -203,16 +258,38 @@ class Articulated(Strict):
         self._new(object_id=number, handle=handle, aabb=mn.Range3D(low, high), user_attributes=Attributes({}))
         self._new(motion_type=MotionType.DYNAMIC, translation=mn.Vector3(), rotation=mn.Quaternion(mn.Vector3(), 1.0))
         self._new(joint_positions=[0.0] * len(self._links), num_links=len(self._links), global_scale=scale)
-        self._new(existing_joint_motor_ids={0: 0}, root_scene_node=Node(self))
+        self._new(root_scene_node=Node(self))
+        self._motors = {0: 0}
+
+    def __getattribute__(self, name):
+        # Positions are handed out as a copy: changing it changes nothing.
+        found = super().__getattribute__(name)
+        return list(found) if name == "joint_positions" else found
+
+    def __setattr__(self, name, value):
+        if name == "joint_positions" and (len(value) != self.num_links or any(type(v) is not float for v in value)):
+            raise TypeError(f"joint_positions: {value!r}")
+        super().__setattr__(name, value)
+
+    @property
+    def existing_joint_motor_ids(self):
+        return dict(self._motors)
 
     def remove_joint_motor(self, number):
-        del self.existing_joint_motor_ids[number]
+        del self._motors[number]
 
     def get_link_name(self, link):
         return self._base.get("name") if link == -1 else self._links[link].get("name")
 
     def get_link_joint_pos_offset(self, link):
+        if link < 0:
+            os.abort()  # the base has no joint, which nothing checks
         return link
+
+    def get_link_num_joint_pos(self, link):
+        if link < 0:
+            os.abort()
+        return 1
 
     def get_link_scene_node(self, link):
         turn, move = self._frame()
@@ -231,13 +308,17 @@ class Articulated(Strict):
         return self.rotation.matrix(), np.asarray(self.translation, float)
 
 
-class Template(Strict):
+class Template(Typed):
+    TYPES: ClassVar = {"scale": (mn.Vector3,)}
+
     def __init__(self, handle, given, folder):
         self._given, self._folder, self._handle = given, folder, handle
         self._new(scale=mn.Vector3(1.0, 1.0, 1.0))
 
 
 class ObjectTemplates:
+    """Those of a data set: they outlive the scenes that they were loaded for."""
+
     def __init__(self):
         self._templates = {}
 
@@ -246,7 +327,7 @@ class ObjectTemplates:
             self._templates[str(file)] = Template(str(file), json.loads(file.read_text()), file.parent)
 
     def get_template_handles(self, search_str=""):
-        return [handle for handle in self._templates if search_str in handle]
+        return sorted(handle for handle in self._templates if search_str.lower() in handle.lower())
 
     def get_template_by_handle(self, handle):
         found = self._templates[handle]
@@ -261,10 +342,14 @@ class Manager:
         self._simulator, self._objects = simulator, {}
 
     def get_object_handles(self):
-        return list(self._objects)
+        return sorted(self._objects)
 
     def get_object_by_handle(self, handle):
-        return self._objects[handle]
+        return self._objects.get(handle)
+
+    def _clear(self):
+        for one in self._objects.values():
+            one._alive = False
 
     def _add(self, name, make):
         number = sum(handle.rpartition("_:")[0] == name for handle in self._objects)
@@ -275,7 +360,9 @@ class Manager:
 
 class RigidManager(Manager):
     def add_object_by_template_handle(self, handle):
-        template = self._simulator._templates._templates[handle]
+        template = self._simulator.get_object_template_manager()._templates.get(handle)
+        if template is None:
+            return None
         name = os.path.basename(handle).split(".")[0]
         bounds = glb_bounds(template._folder / template._given["render_asset"])
         scale = np.asarray(template.scale, float)
@@ -384,30 +471,46 @@ class Simulator:
             )
             sys.stderr.flush()
             os._exit(1)
+        self._templates = {}
         self._configure(config)
 
     def _configure(self, config):
+        if config.sim_cfg.enable_physics and not bindings.built_with_bullet:
+            raise RuntimeError("Physics has been enabled but Habitat-Sim was not built with Bullet support enabled.")
         self._config = config
         for one in config.agents:
             (camera,) = one.sensor_specifications
             assert list(camera.position) == [0, 0, 0]
         self._agents = [Agent() for _ in config.agents]
+        self._buffers = {}
         self._rigid, self._articulated = RigidManager(self), ArticulatedManager(self)
-        self._templates = ObjectTemplates()
         self.pathfinder = PathFinder()
-        path = config.sim_cfg.scene_id
-        self._stage = triangles(path)
-        text = Path(path).with_suffix(".stage_config.json")
-        self._stage_config = json.loads(text.read_text()) if text.exists() else {}
+        # A stage's configuration: itself, or the file beside its mesh.
+        path = Path(config.sim_cfg.scene_id)
+        text = path if path.name.endswith(".stage_config.json") else path.with_suffix(".stage_config.json")
+        self._stage_config = json.loads(text.read_text()) if text.exists() else None
+        # Without one, a mesh has its +z up.
+        given = self._stage_config or {"render_asset": path.name, "up": [0, 0, 1], "front": [0, 1, 0]}
+        up, front = (np.array(given.get(name, other), float) for name, other in (("up", UP), ("front", FRONT)))
+        turn = np.stack([np.cross(front, up), up, -front])
+        self._stage = triangles(text.parent / given["render_asset"]) @ turn.T
+        corners = self._stage.min(axis=1) - 1e-3, self._stage.max(axis=1) + 1e-3
+        self._stage_low, self._stage_high = np.unique(np.stack(corners, axis=1), axis=0).transpose(1, 0, 2)
 
     def reconfigure(self, config):
+        if config == self._config:
+            return
+        self._rigid._clear()
+        self._articulated._clear()
         self._configure(config)
 
-    def close(self):
-        pass
+    def close(self, destroy=True):
+        self._rigid._clear()
+        self._articulated._clear()
+        self._config = self._agents = self._rigid = self._articulated = self.pathfinder = None
 
     def get_stage_initialization_template(self):
-        given = self._stage_config.get("user_defined", {})
+        given = (self._stage_config or {}).get("user_defined", {})
         return types.SimpleNamespace(get_user_config=lambda: Attributes(given))
 
     def get_rigid_object_manager(self):
@@ -417,7 +520,7 @@ class Simulator:
         return self._articulated
 
     def get_object_template_manager(self):
-        return self._templates
+        return self._templates.setdefault(self._config.sim_cfg.scene_dataset_config_file, ObjectTemplates())
 
     def get_agent(self, agent_id):
         return self._agents[agent_id]
@@ -425,15 +528,21 @@ class Simulator:
     def recompute_navmesh(self, pathfinder, navmesh_settings):
         return pathfinder._build(self, navmesh_settings)
 
-    def cast_ray(self, ray):
-        assert bindings.built_with_bullet
+    def cast_ray(self, ray, max_distance=100.0):
+        assert self._config.sim_cfg.enable_physics
         start, way = np.asarray(ray.origin, float), np.asarray(ray.direction, float)
-        boxes = [one._simple() for one in self._rigid._objects.values()] + [
-            (t.min(axis=0) - 1e-3, t.max(axis=0) + 1e-3) for t in self._stage
-        ]
+        ends = np.stack([start, start + way * max_distance])
+        first, last = ends.min(axis=0), ends.max(axis=0)
+        near = ((self._stage_low <= last) & (self._stage_high >= first)).all(axis=1)
+        low, high = self._stage_low[near], self._stage_high[near]
+        objects = [one._simple() for one in self._rigid._objects.values()]
+        if objects:
+            low, high = (
+                np.concatenate([own, more]) for own, more in zip((low, high), zip(*objects, strict=True), strict=True)
+            )
         with np.errstate(divide="ignore", invalid="ignore"):
-            distances = [_slab(start, way, low, high) for low, high in boxes]
-        return RayHits([d for d in distances if np.isfinite(d)])
+            distances = _slab(start, way, low, high) if len(low) else np.empty(0)
+        return RayHits(distances[distances <= max_distance])
 
     def get_sensor_observations(self, agent_ids):
         (camera,) = self._config.agents[agent_ids].sensor_specifications
@@ -460,7 +569,10 @@ class Simulator:
                 colours[hit] = (50 + 37 * number % 200, 50 + 91 * number % 200, 50 + 53 * number % 200, 255)
         nearest[~np.isfinite(nearest)] = 0
         found = {SensorType.COLOR: colours, SensorType.SEMANTIC: ids, SensorType.DEPTH: nearest.astype(np.float32)}
-        return {camera.uuid: found[camera.sensor_type]}
+        # The next picture overwrites this one.
+        buffer = self._buffers.setdefault(agent_ids, np.empty_like(found[camera.sensor_type]))
+        buffer[:] = found[camera.sensor_type][::-1]
+        return {camera.uuid: np.flip(buffer, axis=0)}
 
 
 def _slab(start, way, low, high):
