@@ -9,6 +9,8 @@ import json
 import math
 import os
 import pickle
+import runpy
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -244,6 +246,20 @@ def test_env_names_the_place(engine, homes, tmp_path):
     write_episodes(tmp_path / "two.jsonl", [source.episode(0), source.episode(1)])
     found = evaluate_policy("planner", episode_file=tmp_path / "two.jsonl", environment="habitat:homes", num_envs=1)
     assert [one.success for one in found.outcomes] == [True, True]
+
+
+@pytest.mark.slow
+def test_the_benchmark_measures_and_films(engine, tmp_path, monkeypatch):
+    few = {"--episodes": 2, "--homes": 1, "--frames": 2, "--steps": 2, "--num-envs": 1, "--out": tmp_path}
+    monkeypatch.setattr("sys.argv", ["habitat.py", *(str(word) for pair in few.items() for word in pair)])
+    runpy.run_path(str(Path(__file__).parents[1] / "benchmarks/habitat.py"), run_name="__main__")
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["planner"] == {"episodes": 2, "successes": 2}
+    for place in ("home", "habitat:homes"):
+        assert (
+            set(results[place]["frames_per_second"]) == {"64", "128", "224"} and results[place]["steps_per_second"] > 0
+        )
+    assert (tmp_path / "planner.mp4").stat().st_size > 1000 and 0 <= results["policy"]["success"] <= 1
 
 
 # Pictures

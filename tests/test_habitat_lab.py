@@ -157,7 +157,7 @@ def test_the_worker_calls_what_habitat_lab_calls():
         "get_subconfig_keys", "get_subconfig", "has_value", "get_stage_initialization_template", "get_user_config",
         "global_scale", "aabb", "pathfinder", "snap_point", "num_islands", "island_area", "get_bounds", "is_loaded",
         "recompute_navmesh", "NavMeshSettings", "set_defaults", "agent_radius", "agent_height",
-        "include_static_objects", "cast_ray", "has_hits", "hits", "ray_distance", "Ray", "origin", "direction",
+        "include_static_objects", "cast_ray", "hits", "ray_distance", "Ray", "origin", "direction",
         "reconfigure", "transform_point", "root_scene_node",
     }  # fmt: skip
     assert names <= used, sorted(names - used)

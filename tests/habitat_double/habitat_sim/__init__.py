@@ -451,9 +451,6 @@ class RayHits:
     def __init__(self, distances):
         self.hits = [types.SimpleNamespace(ray_distance=float(d)) for d in sorted(distances)]
 
-    def has_hits(self):
-        return bool(self.hits)
-
 
 class Agent:
     def __init__(self):
