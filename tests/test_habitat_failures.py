@@ -195,6 +195,15 @@ def test_workers_end_with_their_parent(double):
     worker._log.close()
 
 
+def test_a_busy_worker_ends_with_its_parent(double, monkeypatch):
+    monkeypatch.setenv("HABITAT_DOUBLE_BROKEN", "slow")
+    worker = Worker(double)
+    worker.tell("hello")  # would take ten minutes
+    worker._end.close()
+    assert worker._process.wait(30) == 0
+    worker._log.close()
+
+
 def test_ranks_have_devices_of_their_own(monkeypatch):
     monkeypatch.setattr("llarp_habitat.machine.visible_gpus", lambda: 2)
     monkeypatch.delenv(GPU, raising=False)

@@ -166,6 +166,36 @@ def test_the_worker_calls_what_habitat_lab_calls():
     assert unseen <= {"root_scene_node", "hfov"}, unseen
 
 
+def calls(folder):
+    """Method → (positional arguments, keywords) of each call in a folder's sources."""
+    found = {}
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                keywords = frozenset(keyword.arg for keyword in node.keywords)
+                if None not in keywords and not any(isinstance(one, ast.Starred) for one in node.args):
+                    found.setdefault(node.func.attr, set()).add((len(node.args), keywords))
+    return found
+
+
+def test_the_worker_passes_what_habitat_lab_passes():
+    """Each method of habitat-sim that both call is called with as many arguments, by the same names."""
+    ours, theirs = calls(WORKER), calls(INSTALLED)
+    methods = {
+        "Simulator", "Configuration", "SimulatorConfiguration", "AgentConfiguration", "CameraSensorSpec", "Vector3",
+        "Quaternion", "reconfigure", "get_agent", "get_object_template_manager", "load_configs",
+        "get_template_handles", "get_template_by_handle", "register_template", "get_rigid_object_manager",
+        "get_articulated_object_manager", "add_object_by_template_handle", "get_object_by_handle",
+        "get_object_handles", "get_link_joint_pos_offset", "get_link_name", "get_link_scene_node",
+        "remove_joint_motor", "absolute_transformation", "transform_point", "get_subconfig_keys", "get_subconfig",
+        "has_value", "get_stage_initialization_template", "get_user_config", "snap_point", "island_area",
+        "get_bounds", "NavMeshSettings", "set_defaults", "recompute_navmesh", "Ray", "cast_ray",
+    }  # fmt: skip
+    assert methods <= set(ours)
+    otherwise = {name: ours[name] - theirs.get(name, set()) for name in methods}
+    assert not any(otherwise.values()), otherwise
+
+
 def test_receptacles_are_read_as_habitat_lab_reads_them():
     """The conventions that `worker.receptacles` follows are those of the installed sampler."""
     source = (INSTALLED / "datasets/rearrange/samplers/receptacle.py").read_text()

@@ -284,7 +284,7 @@ class Engine:
         ray.origin = self.magnum.Vector3(*map(float, start))
         ray.direction = self.magnum.Vector3(*map(float, end - start))
         # The farthest hit looked for, and the distances of all, are counted in lengths of the ray.
-        found = self.simulator.cast_ray(ray, 1.0)
+        found = self.simulator.cast_ray(ray, max_distance=1.0)
         return min((float(hit.ray_distance) for hit in found.hits), default=None)
 
 

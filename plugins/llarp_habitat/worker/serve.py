@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import select
 import socket
+import threading
+import time
 import traceback
 
 import numpy as np
@@ -15,10 +18,14 @@ from .home import Home
 from .survey import sizes, survey
 from .trouble import Trouble
 
+GRACE = 3.0
+"""Seconds in which a worker whose parent is gone may end by itself."""
+
 
 def serve(descriptor: int) -> None:
     """Answer a parent over a socket that was inherited."""
     end = socket.socket(fileno=descriptor)
+    threading.Thread(target=_end_with_parent, args=(end.fileno(),), daemon=True).start()
     worker = Worker(end)
     while True:
         message = wire.receive(end)
@@ -39,6 +46,15 @@ def serve(descriptor: int) -> None:
             )
             answer = {"trouble": "failed", "about": about}
         wire.send(end, answer)
+
+
+def _end_with_parent(descriptor: int) -> None:
+    """Once the other side is gone, however it went, end: a command that is under way would go on for nobody."""
+    gone = select.poll()
+    gone.register(descriptor, 0)  # a closed peer is told even where nothing is asked for
+    gone.poll()
+    time.sleep(GRACE)
+    os._exit(0)
 
 
 class Worker:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import time
 import types
 import xml.etree.ElementTree
 from enum import Enum
@@ -21,6 +22,8 @@ import numpy as np
 
 __version__ = os.environ.get("HABITAT_DOUBLE_VERSION", "0.3.3")
 
+if os.environ.get("HABITAT_DOUBLE_BROKEN") == "slow":
+    time.sleep(600)
 if os.environ.get("HABITAT_DOUBLE_BROKEN") == "numpy":
     raise ImportError("numpy.core.multiarray failed to import")
 
