@@ -26,7 +26,7 @@ from typing import IO
 import psutil
 
 WARM_UP = 5.0
-"""Minutes at the beginning of a part that do not count: caches fill."""
+"""Minutes at the beginning of a part that do not count: caches fill. On a busy machine they take longer."""
 MOST_GROWTH = 1.0
 """MB a minute."""
 MOST_FILES = 8
@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True, help="JSON lines; is gone on with")
     parser.add_argument("--minutes", type=float, default=120, help="in all, those in the record included")
     parser.add_argument("--part", type=float, default=float("inf"), help="minutes after which to stop for now")
+    parser.add_argument("--warm-up", type=float, default=WARM_UP, help="minutes of each part that do not count")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between looks")
     parser.add_argument("--recipe", default="quickstart")
     parser.add_argument("overrides", nargs="*", help="of the recipe")
@@ -180,7 +181,7 @@ def main() -> None:
             said.seek(0)
             if status not in (130, -signal.SIGTERM):  # the second: before it had begun
                 sys.exit(f"training ended with status {status}:\n{said.read()[-2000:]}")
-    told = summary(read(options.record))
+    told = summary(read(options.record), options.warm_up)
     print(json.dumps(told, indent=2))
     sys.exit(0 if flat(told) else 1)
 
