@@ -2,7 +2,8 @@
 
     python benchmarks/growth.py --json growth.json
 
-Prints tables in Markdown; takes about ten minutes on one core. Figures are steps per core-second, so that other work
+Prints tables in Markdown; takes about ten minutes on one core. Every row is kept in the file as soon as it is measured,
+and the same command goes on where it was stopped. Figures are steps per core-second, so that other work
 on the machine disturbs them little. Acting contains making the cache anew after each rollout, and rollouts of more than
 32 environments are shorter here, to save time: so they pay that more often. Each row has a process to itself; memory is
 the most that it held, of which about 500 MiB are torch and llarp. Computed rows say so.
@@ -25,6 +26,7 @@ from llarp_cli.bench.llama import architecture
 from llarp_cli.bench.rollout import bench_rollout
 from llarp_cli.bench.update import bench_update
 from llarp_cli.bench.workload import Workload
+from llarp_cli.files import write_text
 
 BASE = Workload(
     backbone="llama",
@@ -114,6 +116,11 @@ def measured(workload: Workload) -> dict[str, Any]:
     return row
 
 
+def as_key(workload: dict[str, Any]) -> str:
+    """The same text for the same workload, from a file or not: what was measured once is not measured again."""
+    return json.dumps(workload, sort_keys=True)
+
+
 def cells(row: dict[str, Any]) -> list[str]:
     ours, memory = row["ours"], f"{row['ours']['peak_memory_mib']:,.0f}"
     rates = [f"{ours['acting']:,.0f}", f"{ours['update']:,.0f}"]
@@ -155,6 +162,9 @@ def main() -> None:
     options.add_argument("--json", type=Path)
     given = options.parse_args()
     told: dict[str, dict[str, Any]] = {}
+    if given.json and given.json.exists():
+        told = json.loads(given.json.read_text("utf-8"))
+    known = {as_key(row["workload"]): row for rows in told.values() for row in rows.values()}
     for title, workloads in series(replace(BASE, threads=given.threads, repeat=given.repeat)).items():
         rows = {
             name: workload
@@ -163,13 +173,18 @@ def main() -> None:
         }
         if not rows:
             continue
-        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as afresh:
-            told[title] = dict(zip(rows, afresh.map(measured, rows.values(), chunksize=1), strict=True))
-        table(title, [(name, cells(row)) for name, row in told[title].items()])
-        if "26M" in told[title]:
-            table("parameters, computed", computed(told[title]["26M"]), COMPUTED_HEADER)
-    if given.json:
-        given.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        kept = told.setdefault(title, {})
+        for name, workload in rows.items():
+            key = as_key(workload.as_json())
+            if key not in known:
+                with multiprocessing.get_context("spawn").Pool(1) as afresh:
+                    known[key] = afresh.apply(measured, (workload,))
+            kept[name] = known[key]
+            if given.json:
+                write_text(given.json, json.dumps(told, indent=1) + "\n")
+        table(title, [(name, cells(kept[name])) for name in rows])
+        if "26M" in rows:
+            table("parameters, computed", computed(kept["26M"]), COMPUTED_HEADER)
 
 
 if __name__ == "__main__":

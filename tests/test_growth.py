@@ -1,6 +1,7 @@
 """The table of how cost grows is made of rows that can be measured, and of ones that are computed from them."""
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,3 +46,18 @@ def test_the_smallest_row_is_measured_and_larger_models_are_computed_from_such(g
     (seven,) = (values for name, values in growth.computed(row) if name == "7B")
     assert seven[0] == "6.48"
     assert float(seven[1].replace(",", "")) > 6 * 6.48
+
+
+def test_what_was_measured_is_not_measured_again_not_even_under_another_name(growth, capsys, tmp_path, monkeypatch):
+    tables, row = growth.series(growth.BASE), {"acting": 2.0, "update": 1.0, "peak_memory_mib": 500.0}
+    base = tables["parameters"]["26M"]
+    assert base == tables["instruction tokens"]["30"] != tables["instruction tokens"]["10"]
+    tokens = {"with_gradient": 3, "without_gradient": 4}
+    kept = {"workload": base.as_json(), "ours": row, "tokens": {"acting": tokens, "update": tokens}}
+    file = tmp_path / "growth.json"
+    file.write_text(json.dumps({"parameters": {"26M": kept}}), "utf-8")
+    for only in ("parameters:26M", "instruction tokens:30"):
+        monkeypatch.setattr("sys.argv", ["growth.py", "--json", str(file), "--only", only])
+        growth.main()
+    assert capsys.readouterr().out.count("| 2 | 1 | - | - | - | - | 500 |") == 2
+    assert json.loads(file.read_text("utf-8"))["instruction tokens"]["30"] == json.loads(json.dumps(kept))

@@ -8,6 +8,7 @@ from backbone_models import TEXTS, observations, plain_forward, relative, save_t
 from torch import nn
 
 from llarp_cli import registry
+from llarp_cli.backbones import weights
 from llarp_cli.config import BackboneOptions
 from llarp_cli.errors import UsageProblem
 
@@ -15,6 +16,8 @@ bitsandbytes = pytest.importorskip("bitsandbytes")
 
 EXACT = 1e-5
 LENGTHS = [9, 1, 14, 6]
+offers_repacking = getattr(bitsandbytes.nn.modules, "has_avx512bf16", None)
+"""Of the processor; versions before 0.49 repack nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -48,25 +51,55 @@ def test_every_linear_is_quantised(quantized):
     assert not any(type(linear) is nn.Linear for linear in linears)
 
 
-def test_gradients_are_those_of_the_dequantised_model_after_passes_without_gradient(quantized):
-    prefixes = quantized.encode(TEXTS)
-    cache = quantized.open_cache(4, 16)
+def after_passes_without_gradient(model):
+    """Hidden states and gradients of a model that has acted before."""
+    prefixes = model.encode(TEXTS)
+    cache = model.open_cache(4, 16)
     cache.reset(range(4), prefixes)
-    quantized.extend(observations(quantized, [2] * 4), [2] * 4, cache, range(4))
+    model.extend(observations(model, [2] * 4), [2] * 4, cache, range(4))
 
-    tokens = observations(quantized, LENGTHS).requires_grad_()
-    weight = torch.randn(sum(LENGTHS), quantized.hidden_size, generator=torch.Generator().manual_seed(1))
-    hidden = quantized.forward(tokens, LENGTHS, prefixes)
-    (hidden * weight).sum().backward()
+    tokens = observations(model, LENGTHS).requires_grad_()
+    hidden = model.forward(tokens, LENGTHS, prefixes)
+    (hidden * weight_of_gradients(model)).sum().backward()
+    return hidden.detach(), tokens.grad
 
-    plain, again = stock(quantized, full_precision(quantized)), tokens.detach().clone().requires_grad_()
-    parts = zip(quantized.tokenize(TEXTS), again.split(LENGTHS), strict=True)
-    expected = torch.cat([plain_forward(plain, ids, part, causal=True) for ids, part in parts])
-    (expected * weight).sum().backward()
+
+def weight_of_gradients(model):
+    return torch.randn(sum(LENGTHS), model.hidden_size, generator=torch.Generator().manual_seed(1))
+
+
+def dequantised_model(model):
+    """Hidden states and gradients of the stock float32 model that the quantised one stands for."""
+    plain, tokens = stock(model, full_precision(model)), observations(model, LENGTHS).requires_grad_()
+    parts = zip(model.tokenize(TEXTS), tokens.split(LENGTHS), strict=True)
+    hidden = torch.cat([plain_forward(plain, ids, part, causal=True) for ids, part in parts])
+    (hidden * weight_of_gradients(model)).sum().backward()
+    return hidden.detach(), tokens.grad
+
+
+def test_gradients_are_those_of_the_dequantised_model_after_passes_without_gradient(quantized):
+    hidden, gradients = after_passes_without_gradient(quantized)
+    expected, expected_gradients = dequantised_model(quantized)
     assert relative(hidden, expected) < EXACT
-    assert relative(tokens.grad, again.grad) < EXACT
+    assert relative(gradients, expected_gradients) < EXACT
 
 
+@pytest.mark.skipif(
+    offers_repacking is None or not offers_repacking(), reason="for AVX512-BF16 processors alone are 4 bits repacked"
+)
+@pytest.mark.filterwarnings("ignore:bitsandbytes..gemv_4bit. an autograd kernel was not registered")
+def test_repacked_4_bits_have_wrong_gradients_which_is_why_they_are_not_repacked(folder, monkeypatch):
+    options = BackboneOptions(name=f"hf:{folder}", quantization="4bit")
+    load = registry.load("backbone", options.name).load
+    exact = load(options, "cpu")
+    monkeypatch.setattr(weights, "_differentiate_exactly", lambda model, device: None)
+    repacked = load(options, "cpu")
+    (_, gradients), (_, wrong) = after_passes_without_gradient(exact), after_passes_without_gradient(repacked)
+    assert relative(gradients, dequantised_model(exact)[1]) < EXACT
+    assert relative(wrong, gradients) > 0.2
+
+
+@pytest.mark.skipif(offers_repacking is None, reason="this bitsandbytes repacks nothing")
 def test_repacking_without_autograd_stays_off_on_cpus_that_offer_it(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(bitsandbytes.nn.modules, "has_avx512bf16", lambda: True)
     assert bitsandbytes.nn.Linear4bit(8, 8).support_avx512bf16_for_cpu

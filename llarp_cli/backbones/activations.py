@@ -36,6 +36,8 @@ class TensorMemory(TorchDispatchMode):
         return result
 
     def _know(self, tensor: Tensor, new: bool) -> None:
+        if tensor.is_mkldnn:  # weights laid out, which are there before and after
+            return
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._known:

@@ -23,7 +23,7 @@ from llarp_cli.backbones.sizing import SENSIBLE_TOKENS, usable_memory
 from llarp_cli.errors import UsageProblem
 
 INSTRUCTION = "put the ball on the table, then close the fridge"
-TOKENS = 8
+TOKENS = 16
 """Of the episode that is rehearsed to see what a pass keeps."""
 
 

@@ -16,7 +16,7 @@ from llarp_cli.backbones.behind import ForwardPass
 from llarp_cli.backbones.contract import BackboneIdentity
 from llarp_cli.backbones.lora import LoraWeights, add_lora, frozen_state
 from llarp_cli.backbones.prefixes import EncodePass, InstructionPrefix, PrefixStore, TextFeatures
-from llarp_cli.backbones.products import turn_weights
+from llarp_cli.backbones.products import lay_out_weights
 from llarp_cli.backbones.rollout_cache import ExtendPass, RowSlotCache
 from llarp_cli.backbones.transfer import to_device
 from llarp_cli.config import LoraOptions
@@ -117,7 +117,7 @@ class FrozenBackbone:
 
             pack_attention(model)
         self.model.set_attn_implementation(PACKED)
-        turn_weights(self.model)
+        lay_out_weights(self.model)
         self._tokenizer = tokenizer
         self._first_position = first_position
         self._prefixes = PrefixStore(prefix_cache_mb << 20)

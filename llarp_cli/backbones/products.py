@@ -1,12 +1,12 @@
-"""Linear layers of small frozen models on a CPU, for few tokens: weights are kept a second time, turned.
+"""Linear layers of small frozen models on a CPU: weights are laid out once, as the processor wants them.
 
-A product of few rows takes much of its time to bring the weights into the order the processor wants, unless they lie
-in it already: as they are for the gradient, turned for the product itself.
+torch brings a matrix into that order in every product, and on processors not made by the library's maker takes a
+library that leaves half of their speed. oneDNN's own operators, which torch's compiler uses too, do neither.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -16,60 +16,80 @@ from torch.nn import functional
 
 from llarp_cli.backbones.attention import current_pass
 
-ROWS_AT_MOST = 200
-"""More tokens at once are multiplied as fast either way."""
-
 BYTES_AT_MOST = 512 << 20
-"""Of a model's linear layers, for their weights to be kept twice."""
+"""Of a model's linear layers, for their weights to be kept thrice: as they are, for products, for gradients."""
 
-SPARE = 16
-"""Numbers between rows that would else be multiples of 4 KiB apart, and share the same few lines of the cache."""
+ROWS_AT_ONCE, ROWS_ALIKE = 128, 16
+"""Rows are multiplied in pieces of at most so many, each filled up to a multiple of so many: oneDNN makes and keeps
+half a megabyte of program for every number of rows it meets, and a piece is nearly as fast as the whole."""
 
 
-def turn_weights(model: nn.Module) -> None:
-    """Keep the weights of a frozen model's linear layers a second time, turned, if it is small and wholly in float32
-    on the CPU. They are used within a `Pass`; the stock model is what it was."""
+def lay_out_weights(model: nn.Module) -> None:
+    """Keep the weights of a frozen model's linear layers laid out, if it is small and wholly in float32 on the CPU.
+    They are used within a `Pass`; the stock model is what it was."""
     linears = [module for module in model.modules() if type(module) is nn.Linear]
     on_cpu = all(w.device.type == "cpu" and w.dtype == torch.float32 for w in model.parameters())
-    if not on_cpu or sum(linear.weight.nbytes for linear in linears) > BYTES_AT_MOST:
+    too_large = sum(linear.weight.nbytes for linear in linears) > BYTES_AT_MOST
+    if not on_cpu or too_large or not torch.backends.mkldnn.is_available():
         return
     for linear in linears:
-        weight = linear.weight.detach()
-        linear.forward = partial(_linear, weight, _spaced(weight), _spaced(weight.t()), linear.bias)
+        linear.forward = partial(_linear, LaidOut(linear.weight.detach()), linear.bias)
 
 
-def _spaced(matrix: Tensor) -> Tensor:
-    rows, columns = matrix.shape
-    if matrix.is_contiguous() and columns % 1024:
-        return matrix
-    spare = SPARE if columns % 1024 == 0 else 0
-    return matrix.new_empty(rows, columns + spare)[:, :columns].copy_(matrix)
+class LaidOut:
+    """A matrix [outputs, inputs] as oneDNN wants it, and turned for the gradient, which only learning needs."""
+
+    def __init__(self, weight: Tensor):
+        self.weight = weight
+        self._forwards = _laid_out(weight)
+
+    @cached_property
+    def _backwards(self) -> Tensor:
+        return _laid_out(self.weight.t())
+
+    def product(self, rows: Tensor, bias: Tensor | None) -> Tensor:
+        """[S, inputs] → [S, outputs]."""
+        return _in_pieces(rows, self._forwards, bias)
+
+    def gradient(self, rows: Tensor) -> Tensor:
+        """The gradient [S, outputs] of what a product gave → that of its rows [S, inputs]."""
+        return _in_pieces(rows, self._backwards, None)
 
 
-def _linear(weight: Tensor, spaced: Tensor, turned: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+def _laid_out(matrix: Tensor) -> Tensor:
+    return torch.ops.mkldnn._reorder_linear_weight(matrix)
+
+
+def _in_pieces(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    count = rows.shape[0]
+    if count > ROWS_AT_ONCE:
+        return torch.cat([_in_pieces(piece, weight, bias) for piece in rows.split(ROWS_AT_ONCE)])
+    missing = -count % ROWS_ALIKE
+    if missing:
+        rows = functional.pad(rows, (0, 0, 0, missing))
+    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")[:count]
+
+
+def _linear(weight: LaidOut, bias: Tensor | None, x: Tensor) -> Tensor:
+    if current_pass() is None:
+        return functional.linear(x, weight.weight, bias)
     rows = x.reshape(-1, x.shape[-1])
-    if len(rows) > ROWS_AT_MOST or current_pass() is None:
-        return functional.linear(x, weight, bias)
     if torch.is_grad_enabled() and x.requires_grad:
-        product = _Product.apply(rows, spaced, turned, bias)
+        product = _Product.apply(rows, weight, bias)
     else:
-        product = _product(rows, turned, bias)
+        product = weight.product(rows, bias)
     return product.view(*x.shape[:-1], -1)
-
-
-def _product(rows: Tensor, turned: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.mm(rows, turned) if bias is None else torch.addmm(bias, rows, turned)
 
 
 class _Product(torch.autograd.Function):
     """Rows times frozen weights."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, spaced: Tensor, turned: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.spaced = spaced
-        return _product(rows, turned, bias)
+    def forward(ctx: Any, rows: Tensor, weight: LaidOut, bias: Tensor | None) -> Tensor:
+        ctx.weight = weight
+        return weight.product(rows, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        return torch.mm(gradient, ctx.spaced), None, None, None
+        return ctx.weight.gradient(gradient), None, None
