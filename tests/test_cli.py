@@ -178,6 +178,10 @@ def test_without_a_run_there_is_one_clear_line(llarp, verb):
             "cannot read episodes from 'none.jsonl': No such file or directory",
         ),
         (["rollout", "planner", "--video", "no/out.mp4"], "--video 'no/out.mp4': there is no folder 'no'"),
+        (
+            ["rollout", "planner", "--video", f"{__file__}/out.mp4"],
+            f"--video '{__file__}/out.mp4': '{__file__}' is not a folder",
+        ),
         (["rollout", "planner", "--instruction", " "], "--instruction is empty"),
         (["recipes", "quickstar"], "unknown recipe 'quickstar'"),
         (["doctor", "--env", "nowhere"], "unknown environment 'nowhere'"),
