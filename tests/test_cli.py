@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -229,6 +230,17 @@ def test_failed_work_exits_1_with_one_line(llarp, monkeypatch):
     result = llarp("recipes")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "error: the loss is not a number\nhint: try a smaller ppo.lr\n"
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(llarp, tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("llarp_cli.files.sync", full)
+    result = llarp("recipes", "--json", "all.json")
+    assert result.exit_code == 1
+    assert result.stderr == "error: cannot write 'all.json': No space left on device\nhint: choose another place\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fault_of_ours_is_one_line_and_debug_shows_where(llarp, monkeypatch):
