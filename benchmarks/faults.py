@@ -189,15 +189,19 @@ def _tell_phases(shared: mmap.mmap) -> None:
         told(sys.modules[module], "write_episodes", "episodes")
 
 
-def kill_somewhere(child: Child, dice: random.Random, phases: tuple[str, ...], spread: float) -> dict[str, Any]:
+def kill_somewhere(
+    child: Child, dice: random.Random, phases: tuple[str, ...], spread: float, short: float | None = None
+) -> dict[str, Any]:
     """Kill a process within a phase, or, where it ends before, not at all.
 
     Args:
         phases: one of them is waited for; "any" is any moment at all.
         spread: seconds into the phase, of the process's own time.
+        short: likewise, of rollouts and updates.
     """
     wanted, times = dice.choice(phases), dice.choice((1, 1, 2, 3)) if "update" in phases else 1
-    after = dice.uniform(0, spread) if wanted != "any" else dice.uniform(0, 4 * spread)
+    spread = {"any": 4 * spread, "rollout": short, "update": short}.get(wanted, spread)
+    after = dice.uniform(0, spread)
     entered, inside = -1, 0
     while wanted != "any" and not child.ended():
         if child.phase == wanted and child.entered != entered:
@@ -327,7 +331,7 @@ class Campaign:
             self.run = self._own_run()
         before = self.checkpoints(self.run)
         child = self.train(self.run, LONGEST + 3 * UPDATE)
-        told = kill_somewhere(child, dice, ("any", "rollout", "update", "checkpoint", "checkpoint"), 0.25)
+        told = kill_somewhere(child, dice, ("any", "rollout", "rollout", "update", "update", "checkpoint"), 0.25, 0.02)
         self.check_run(self.run, before)
         return {**told, "steps": (before or [0])[-1]}
 

@@ -1,7 +1,7 @@
 """Several processes: steps per second by their number, and what a slow one costs with and without preemption.
 
     python benchmarks/scaling.py --processes 1 --processes 2 --out scaling.json
-    python benchmarks/scaling.py --processes 4 --late 0.05 --out late.json
+    python benchmarks/scaling.py --processes 4 --late 1 --out late.json
 
 Each case is a fresh `llarp train` of a small model; figures are medians over its updates but the first two, CPU
 seconds those of all its processes from start to end. With `--late`, the last process sleeps so many seconds at every

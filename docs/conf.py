@@ -28,6 +28,7 @@ navigation = {
         "Speed on a processor </benchmarks/cpu>",
         "Speed on a GPU </benchmarks/gpu>",
         "Speed of the home </benchmarks/home>",
+        "Several processes </benchmarks/scaling>",
         "Faults </benchmarks/faults>",
     ],
     "Use": [

@@ -38,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
         An empty file in the same folder.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written; names it.
     """
     sweep(path.parent, path.name)
     temporary, handle = _new_file(path)
@@ -50,6 +50,9 @@ def replacing(path: Path) -> Iterator[Path]:
             handle = -1
         os.replace(temporary, path)
         sync(path.parent)
+    except OSError as error:
+        error.filename = str(path)  # of the temporary file, or of none, where the disk became full
+        raise
     finally:
         if handle >= 0:
             os.close(handle)

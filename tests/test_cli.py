@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -178,6 +179,10 @@ def test_without_a_run_there_is_one_clear_line(llarp, verb):
             "cannot read episodes from 'none.jsonl': No such file or directory",
         ),
         (["rollout", "planner", "--video", "no/out.mp4"], "--video 'no/out.mp4': there is no folder 'no'"),
+        (
+            ["rollout", "planner", "--video", f"{__file__}/out.mp4"],
+            f"--video '{__file__}/out.mp4': '{__file__}' is not a folder",
+        ),
         (["rollout", "planner", "--instruction", " "], "--instruction is empty"),
         (["recipes", "quickstar"], "unknown recipe 'quickstar'"),
         (["doctor", "--env", "nowhere"], "unknown environment 'nowhere'"),
@@ -225,6 +230,17 @@ def test_failed_work_exits_1_with_one_line(llarp, monkeypatch):
     result = llarp("recipes")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "error: the loss is not a number\nhint: try a smaller ppo.lr\n"
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(llarp, tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("llarp_cli.files.sync", full)
+    result = llarp("recipes", "--json", "all.json")
+    assert result.exit_code == 1
+    assert result.stderr == "error: cannot write 'all.json': No space left on device\nhint: choose another place\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fault_of_ours_is_one_line_and_debug_shows_where(llarp, monkeypatch):

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -46,19 +47,20 @@ def _process(rank, work, count, port, folder):
     accelerator.end_training()
 
 
+def in_processes(count, work, folder):
+    """Does work(accelerator) in so many processes and returns what each told, by rank."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    arguments = (work, count, port, folder)
+    torch.multiprocessing.start_processes(_process, arguments, nprocs=count, start_method="fork")
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
+
+
 @pytest.fixture
 def together(tmp_path):
-    """`together(count, work)` does work(accelerator) in so many processes and returns what each told, by rank."""
-
-    def run(count, work):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        arguments = (work, count, port, tmp_path)
-        torch.multiprocessing.start_processes(_process, arguments, nprocs=count, start_method="fork")
-        return [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(count)]
-
-    return run
+    """`together(count, work)` is `in_processes` in the test's own folder."""
+    return partial(in_processes, folder=tmp_path)
 
 
 def share(rank):
@@ -104,36 +106,45 @@ def test_gradients_are_those_of_one_process_with_everything(together, count):
     assert told[0]["figures"]["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
 
 
-CURVE = {"steps": 6144, "ppo": {"rollout_steps": 8, "lr": 3e-3, "minibatches": 2}}
-SEEDS = 4
-ENVIRONMENTS = 16
+LEARNING = {
+    "rollout_steps": 16,
+    "lr": 5e-3,
+    "epochs": 4,
+    "minibatches": 4,
+    "gamma": 0.8,
+    "normalize_advantages": True,
+    "max_grad_norm": 1.0,
+}
+QUARTER = 3072
+"""Environment steps."""
 
 
-def _curves(folder, accelerator):
-    """Success by update, of several seeds, the environments divided among the processes."""
+def _learning(folder, accelerator):
+    """Success by quarters of the training of three seeds, 32 environments being divided among the processes."""
     rank, count = accelerator.process_index, accelerator.num_processes
-    told = []
-    for seed in range(SEEDS):
-        recipe = toy_recipe(**CURVE, num_envs=ENVIRONMENTS // count, seed=seed)
+    curves = []
+    for seed in range(3):
+        recipe = toy_recipe(steps=4 * QUARTER, num_envs=32 // count, ppo=LEARNING, seed=seed)
         run = RunDirectory(folder / f"{count}-{seed}")
         if rank == 0:
             RunDirectory.create(run.path, recipe, {})
         accelerator.wait_for_everyone()
+        torch.manual_seed(seed)
         environments = [ToyEnvironment(recipe.num_envs, 100 * seed + rank)]
         trainer = Trainer(recipe, ToyPolicy(seed), environments, run, accelerator, save_policy=save_toy)
         trainer.begin()
         assert trainer.train(Progress(None, total=recipe.steps))
-        told.append([line["success"] for line in run.read_metrics()])
-    return told
+        lines = [(min(3, (line["steps"] - 1) // QUARTER), line["success"]) for line in run.read_metrics()]
+        curves.append([statistics.mean(success for at, success in lines if at == quarter) for quarter in range(4)])
+    return curves
 
 
 @pytest.mark.slow
-def test_two_processes_learn_as_well_per_step_as_one(together, tmp_path):
-    one, two = (torch.tensor(together(count, partial(_curves, tmp_path))[0]).mean(0) for count in (1, 2))
-    assert len(one) == len(two) == 48
-    print([[round(part.mean().item(), 3) for part in curve.split(8)] for curve in (one, two)])
-    assert two[-8:].mean() > 0.9 and one[:8].mean() < 0.7
-    assert (two.mean() - one.mean()).abs() < 0.05
+def test_processes_learn_as_much_from_a_step_as_one_does(together, tmp_path):
+    one, *several = (torch.tensor(together(count, partial(_learning, tmp_path))[0]).mean(0) for count in (1, 2, 4))
+    assert one[0] < 0.8 and one[3] > 0.95
+    for curve in several:
+        assert curve[0] < 0.8 and (curve - one).abs().max() < 0.06, (one, several)
 
 
 def _with(accelerator):
@@ -277,7 +288,7 @@ def workers_of(launcher):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["llarp", "torchrun"])
+@pytest.mark.parametrize("launcher", ["llarp", "torchrun", "accelerate"])
 def test_a_killed_process_is_started_again_and_ctrl_c_still_saves(tmp_path, toy_plugin, launcher):  # noqa: F811
     run = RunDirectory(tmp_path / "run")
     recipe = tmp_path / "small.yaml"
@@ -285,6 +296,18 @@ def test_a_killed_process_is_started_again_and_ctrl_c_still_saves(tmp_path, toy_
     typed = ["llarp_cli", "train", "--recipe", recipe, "--steps", "1e6", "--run-dir", run.path]
     if launcher == "llarp":
         command = [sys.executable, "-m", *typed, "--num-processes", "2"]
+    elif launcher == "accelerate":
+        options = ["--multi_gpu", "--num_processes", "2", "--max_restarts", "1", "--rdzv_backend", "c10d"]
+        command = [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            *options,
+            "--main_process_port",
+            "0",
+            "-m",
+            *typed,
+        ]
     else:
         options = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "--shutdown-timeout", "600"]
         command = [sys.executable, "-m", "torch.distributed.run", *options, "-m", *typed]
@@ -300,10 +323,62 @@ def test_a_killed_process_is_started_again_and_ctrl_c_still_saves(tmp_path, toy_
         resumed_at = int(run.last().name)
         wait_for(lambda: int(run.last().name) > resumed_at, process)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=300) == 130 or launcher == "torchrun"
+        assert process.wait(timeout=300) == 130 or launcher != "llarp"
     assert f"stopped at {int(run.last().name):,} steps" in log.read_text()
     steps = [line["steps"] for line in run.read_metrics()]
     assert steps == list(range(32, steps[-1] + 1, 32)) and steps[-1] == int(run.last().name)
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_gone_is_not_waited_for_and_may_come_back(tmp_path, toy_plugin):  # noqa: F811
+    run = RunDirectory(tmp_path / "run")
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(json.dumps({**ARGUMENTS, "checkpoint": {"every": 32, "keep": 2}}))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    path = os.pathsep.join([str(toy_plugin), os.path.dirname(__file__)])
+    variables = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    options = ["--nnodes", "1:2", "--nproc-per-node", "1", "--max-restarts", "3", "--shutdown-timeout", "600"]
+    options += ["--rdzv-backend", "c10d", "--rdzv-endpoint", address, "--rdzv-id", "mine"]
+    typed = ["llarp_cli", "train", "--recipe", recipe, "--steps", "1e6", "--run-dir", run.path]
+    launched = list(map(str, [sys.executable, "-m", "torch.distributed.run", *options, "-m", *typed]))
+    log = run.path / "train.log"
+
+    def machine():
+        """A launcher like that of one of two machines."""
+        return subprocess.Popen(launched, env=variables, cwd=tmp_path, stderr=told)
+
+    def until_trained_by(processes):
+        """Until so many processes have begun, or gone on, and saved a checkpoint."""
+
+        def saved():
+            begun = log.read_text().rpartition("\nrun  ")[2] if log.exists() else ""
+            at = int(begun.partition(" resumed at ")[2].partition(" steps")[0].replace(",", "") or 0)
+            return f"x {processes} processes" in begun and run.last() is not None and int(run.last().name) > at
+
+        wait_for(saved, first)
+
+    with (tmp_path / "told").open("w+") as told:
+        first = machine()
+        first.stderr = told
+        until_trained_by(1)  # it keeps the addresses, and does not wait for the second
+        second = machine()
+        until_trained_by(2)
+        gone = [second.pid, *workers_of(second.pid)]
+        for pid in gone:
+            os.kill(pid, signal.SIGKILL)
+        second.wait()
+        until_trained_by(1)
+        second = machine()
+        until_trained_by(2)
+        for launcher in (first, second):
+            launcher.send_signal(signal.SIGINT)
+        for launcher in (first, second):
+            launcher.wait(timeout=300)
+    steps = [line["steps"] for line in run.read_metrics()]
+    assert steps == sorted(set(steps)) and steps[-1] == int(run.last().name)
+    assert f"stopped at {steps[-1]:,} steps" in log.read_text()
 
 
 @pytest.mark.slow

@@ -35,6 +35,9 @@ COMMANDS = {
 }
 """Command → where its click command lives, in the order of `llarp --help`."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Why a disk does not take a file."""
+
 
 class LazyGroup(click.Group):
     """Commands imported when asked for; errors reported in one line and one hint each."""
@@ -80,6 +83,8 @@ def report(error: BaseException) -> int:
         return 130
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return report(UsageProblem(f"'{str(error.filename)[:60]}...' is too long for a file's name", "shorten it"))
+    if isinstance(error, OSError) and error.errno in FULL and error.filename:
+        return report(LlarpError(f"cannot write '{error.filename}': {error.strerror}", "choose another place"))
     click.echo(f"error: {type(error).__name__}: {error}", err=True)
     click.echo("hint: `llarp --debug ...` shows where", err=True)
     return 1

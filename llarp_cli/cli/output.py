@@ -33,6 +33,8 @@ class OutputFile(click.Path):
     def _check(self, path: Path, flag: str) -> None:
         if path.is_dir():
             raise UsageProblem(f"{flag} '{path}' is a directory", f"write {flag} {path / ('out' + self.suffixes[0])}")
+        if path.parent.exists() and not path.parent.is_dir():
+            raise UsageProblem(f"{flag} '{path}': '{path.parent}' is not a folder", "choose another place")
         if not path.parent.is_dir():
             raise UsageProblem(f"{flag} '{path}': there is no folder '{path.parent}'", f"mkdir -p {path.parent}")
         if not os.access(path if path.exists() else path.parent, os.W_OK):

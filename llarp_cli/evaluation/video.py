@@ -157,7 +157,8 @@ def write_video(path: Path, frames: list[NDArray[np.uint8]], frames_per_second: 
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode())
     except (av.error.FFmpegError, OSError) as error:
-        raise LlarpError(f"cannot write film '{path}': {error}", "choose another place with --video") from error
+        why = error.strerror or error
+        raise LlarpError(f"cannot write film '{path}': {why}", "choose another place with --video") from error
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
