@@ -282,11 +282,16 @@ def small(words: tuple[str, ...]) -> list[str]:
     for flag in VALUES.keys() & set(words):
         changed[changed.index(flag) + 1] = VALUES[flag]
     if "--weights" in words and "random" not in words:
-        del changed[changed.index("--weights") :][:2]
+        at = changed.index("--weights")
+        del changed[at : at + 2]
     if "--resume" in words:
         return changed if "--steps" in words else [*changed, "--steps", "112"]
-    of_homes = not {"gym", "babyai-goto"} & set(words)
-    return [*changed, *(SMALL.get(words[0], "") if of_homes or words[0] != "train" else TINY).split()]
+    more = TINY if words[0] == "train" and {"gym", "babyai-goto"} & set(words) else SMALL.get(words[0], "")
+    if "lang-rearrange" in words and "--backbone" not in words:
+        more += " --backbone tiny-llama"
+    if words[0] == "train" and "habitat" in words:
+        more += " vision.name=cnn"  # its own has to be fetched
+    return [*changed, *more.split()]
 
 
 def run(*words: str) -> str:
@@ -364,7 +369,9 @@ def test_all_of_the_readme_runs(monkeypatch, tmp_path, capsys, hub):  # noqa: F8
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(DOUBLE), *filter(None, [os.environ.get("PYTHONPATH")])]))
     monkeypatch.setenv("LLARP_HABITAT_GPU", "-1")
-    asked = [episode("move", "Bring the apple to the sofa.", brought("apple", "sofa"), where={"apple": "black table"})]
+    asked = [
+        episode("42f1b012", "Bring the apple to the sofa.", brought("apple", "sofa"), where={"apple": "black table"})
+    ]
     write(tmp_path / "new_scenes.pickle", released(asked))
     (lamps,) = (block for block in blocks("docs/environments.md", "python") if "lamps = GymEnvironment" in block)
     (tmp_path / "lamps.py").write_text(lamps)
