@@ -29,6 +29,7 @@ navigation = {
         "Speed on a GPU </benchmarks/gpu>",
         "Speed of the home </benchmarks/home>",
         "Faults </benchmarks/faults>",
+        "Several processes </benchmarks/scaling>",
     ],
     "Use": [
         "docs/recipes",
