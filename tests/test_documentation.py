@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import click
 import pytest
 from click.testing import CliRunner
+from habitat_scenes import DOUBLE
 from pages import PAGES, ROOT, Command, blocks, commands, inline
+from released_files import brought, episode, released, write
+from test_sharing import hub  # noqa: F401
 
 from llarp_cli import registry
 from llarp_cli.cli import main
@@ -110,9 +116,9 @@ class Reader:
         if name == "study" and parameters["file"]:
             assert parameters["file"] in shipped_studies()
         for key in ("policy", "source", "resume", "episodes", "weights"):
-            value = parameters.get(key)
-            if value and str(value) not in ("planner", "searcher", "expert", "random", "zero-shot"):
-                self.given(str(value))
+            value = str(parameters.get(key) or "").removeprefix("hf:")
+            if value and value not in ("planner", "searcher", "expert", "random", "zero-shot"):
+                self.given(value)
         self.given(*(one for one in parameters.get("runs") or () if one not in ("planner", "searcher", "random")))
         self.made |= {str(parameters[key]) for key in OUTPUTS if parameters.get(key)}
 
@@ -248,32 +254,23 @@ def test_a_key_that_the_docstring_forgets_is_noticed():
 
 # Commands of the README, run with tiny settings
 
-ELSEWHERE = {
-    "--env habitat": "needs habitat-sim: tests/test_habitat.py",
-    "new_scenes.pickle": "a file of the reference release: tests/test_import.py",
-    "llarp study": "takes an hour: tests/test_study.py",
-    "llarp bench": "takes minutes: tests/test_bench.py",
-    "llarp pretrain-vision": "takes minutes: tests/test_vision_home.py",
-    "babyai": "of another kind of environment: tests/test_babyai.py",
-    "gym": "of another kind of environment: tests/test_environments.py",
-    "--num-processes": "several processes: tests/test_distributed.py",
-    "accelerate launch": "several processes: tests/test_distributed.py",
-    "torchrun": "several processes: tests/test_distributed.py",
-    "play --web": "a page that stays until Ctrl-C: tests/test_page.py",
-    "--push-to-hub": "needs the hub: tests/test_sharing.py",
-}
-"""What of the README is parsed above and not run here, and why."""
-
+TINY = (
+    "steps=32 num_envs=2 imitation.steps=16 imitation.minibatches=1 ppo.minibatches=1 ppo.rollout_steps=8 "
+    "backbone.prefix_cache_mb=8"
+)
 SMALL = {
-    "train": "steps=32 num_envs=2 imitation.steps=16 imitation.minibatches=1 ppo.minibatches=1 ppo.rollout_steps=8 "
-    "tasks.homes=2 tasks.count=4 backbone.prefix_cache_mb=8",
+    "train": f"{TINY} tasks.homes=2 tasks.count=4",
     "eval": "--limit 1 --num-envs 4",
     "compare": "--evaluate --split rephrasing --limit 1",
+    "study": "--dry-run",  # tests/test_study.py runs small ones
 }
 """Command → what makes it small."""
 
-VALUES = {"--backbone": "tiny-llama", "--count": "2", "--steps": "32"}
+VALUES = {"--backbone": "tiny-llama", "--count": "2", "--steps": "32", "--num-processes": "2"}
 """Option → what it gets in place of what the page says."""
+
+STANDING_IN = {"habitat": "habitat:homes", "ORG/NAME": "me/policy", "hf:ORG/NAME": "hf:me/policy"}
+"""What the page says → what there is here: a stand-in for habitat-sim, and one for the hub."""
 
 QUICK = ("recipes", "plugins", "dataset", "--dry-run")
 """What the default tests run of the README; `make test-slow` runs all of it."""
@@ -281,14 +278,20 @@ QUICK = ("recipes", "plugins", "dataset", "--dry-run")
 
 def small(words: tuple[str, ...]) -> list[str]:
     """A command that asks for the same in miniature, with weights that are at hand."""
-    changed = list(words)
+    changed = [STANDING_IN.get(word, word) for word in words]
     for flag in VALUES.keys() & set(words):
         changed[changed.index(flag) + 1] = VALUES[flag]
     if "--weights" in words and "random" not in words:
-        del changed[changed.index("--weights") :][:2]
+        at = changed.index("--weights")
+        del changed[at : at + 2]
     if "--resume" in words:
-        return changed if "--steps" in words else [*changed, "--steps", "48"]
-    return [*changed, *SMALL.get(words[0], "").split()]
+        return changed if "--steps" in words else [*changed, "--steps", "112"]
+    more = TINY if words[0] == "train" and {"gym", "babyai-goto"} & set(words) else SMALL.get(words[0], "")
+    if "lang-rearrange" in words and "--backbone" not in words:
+        more += " --backbone tiny-llama"
+    if words[0] == "train" and "habitat" in words:
+        more += " vision.name=cnn"  # its own has to be fetched
+    return [*changed, *more.split()]
 
 
 def run(*words: str) -> str:
@@ -298,35 +301,86 @@ def run(*words: str) -> str:
     return done.stdout
 
 
-def run_readme(parts: tuple[str, ...] = ()) -> None:
-    """Run the README's commands, from its first to its last, here; only those that have one of the parts, if any."""
-    for command in commands("README.md"):
-        wanted = not parts or any(part in command.words for part in parts)
-        if command.llarp and wanted and not any(part in shlex.join(command.words) for part in ELSEWHERE):
-            said = run(*small(command.llarp))
-            if command.into is not None:
-                Path(command.into).write_text(said)
+def run_apart(*words: str) -> None:
+    """Run a program to its end."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{shlex.join(words)}: {done.stdout}{done.stderr}"
 
 
-def test_what_is_not_run_here_is_tested_elsewhere():
-    for part, reason in ELSEWHERE.items():
-        assert (ROOT / re.search(r"tests/\w+\.py", reason).group()).is_file(), part
+def visit(*words: str) -> None:
+    """Open the page that a command serves, and stop it with Ctrl-C."""
+    command = [sys.executable, "-m", "llarp_cli", *words, "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout is not None
+        with urlopen(served.stdout.readline().strip()) as page:
+            assert b"llarp" in page.read()
+        served.send_signal(signal.SIGINT)
+    assert served.returncode == 130
+
+
+def run_llarp(command: Command) -> None:
+    """Run a command of llarp's in miniature; into a file if the page does that."""
+    assert command.llarp is not None
+    words = small(command.llarp)
+    if command.words[0] == "accelerate":
+        launched = [*command.words[: command.words.index("-m")], "--cpu", "--num_processes", "2", "-m", "llarp_cli"]
+        run_apart(str(Path(sys.executable).with_name("accelerate")), *launched[1:], *words)
+    elif "--num-processes" in words:
+        run_apart(sys.executable, "-m", "llarp_cli", *words)
+    elif "--web" in words:
+        visit(*words)
+    else:
+        said = run(*words)
+        if command.into is not None:
+            Path(command.into).write_text(said)
+
+
+def run_other(command: Command) -> None:
+    """Run a command of another program: what `make` would have llarp do in miniature, installations as far as to see
+    that what is named can be."""
+    words = command.words
+    if words[0] == "make":
+        done = subprocess.run([*words, "-n"], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        for line in done.stdout.splitlines():
+            if line.startswith(".venv/bin/llarp "):
+                run(*small(tuple(shlex.split(line)[1:])))
+    elif words[0] == "pip":
+        pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--no-build-isolation", "--quiet"]
+        what = [word for word in words[2:] if word != "-e"]  # for which pip would have to get a package
+        done = subprocess.run([*pip, *what], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    else:
+        run_apart("sh", "-c", shlex.join(words))
 
 
 def test_what_is_quick_in_the_readme_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    run_readme(QUICK)
+    for command in commands("README.md"):
+        if command.llarp and any(part in command.words for part in QUICK) and "new_scenes.pickle" not in command.words:
+            run_llarp(command)
     assert {path.name for path in tmp_path.iterdir()} >= {"mine.yaml", "mine.jsonl"}
 
 
 @pytest.mark.slow
-def test_all_of_the_readme_runs(monkeypatch, tmp_path, capsys):
+def test_all_of_the_readme_runs(monkeypatch, tmp_path, capsys, hub):  # noqa: F811
+    """In order, in an empty folder, with what it says that one has: two runs, a file of the reference release, and an
+    environment of one's own. Habitat and the hub are stand-ins."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(DOUBLE), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    monkeypatch.setenv("LLARP_HABITAT_GPU", "-1")
+    asked = [
+        episode("42f1b012", "Bring the apple to the sofa.", brought("apple", "sofa"), where={"apple": "black table"})
+    ]
+    write(tmp_path / "new_scenes.pickle", released(asked))
+    (lamps,) = (block for block in blocks("docs/environments.md", "python") if "lamps = GymEnvironment" in block)
+    (tmp_path / "lamps.py").write_text(lamps)
     for name, more in ((RUN, []), (OTHER_RUN, ["policy=lstm"])):
-        run(*small(("train", "--backbone", "minilm", "--recipe", "quickstart", "--run-dir", name, *more)))
-        run("eval", name, "--split", "rephrasing", "--limit", "1")
+        run(*small(("train", "--backbone", "minilm", "--recipe", "quickstart", "--run-dir", name, *more)), "steps=96")
     run("export", RUN)
-    run_readme()
+    monkeypatch.setattr("llarp_cli.comparison.curves.EPISODES", 1)  # more than that they do not have
+    for command in commands("README.md"):
+        (run_llarp if command.llarp else run_other)(command)
     capsys.readouterr()
     for page in ("README.md", "docs/python.md"):
         (example,) = (block for block in blocks(page, "python") if "load_policy" in block)

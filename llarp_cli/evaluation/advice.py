@@ -28,7 +28,8 @@ class Advice:
 
     Attributes:
         probabilities: float64 [70], of the skills.
-        value: the return it expects from here on; None where it expects nothing.
+        value: the return it expects from here on, in rewards as it was trained with them (`ppo.reward_scale`); None
+            where it expects nothing.
     """
 
     probabilities: NDArray[np.float64]

@@ -92,7 +92,7 @@ function showCamera() {
 function showPolicy() {
   const policy = state.policy;
   $("policy").textContent = policy ? `policy: ${policy.name}` : "by hand: no policy";
-  $("value").textContent = policy?.value == null ? "" : `expects a return of ${policy.value.toFixed(2)}`;
+  $("value").textContent = policy?.value == null ? "" : `value ${policy.value.toFixed(2)}`;
   $("trial").textContent = !policy ? "There is no policy. Begin with: llarp play --web --policy POLICY"
     : policy.ending ? `It has ended: ${policy.ending}.`
     : policy.asked ? `state ${policy.trial} of ${policy.steps} at most` : "Ask for something: then it tells what it would do.";
