@@ -183,7 +183,7 @@ class RunDirectory:
                 facts = json.loads(file.read(MAX_RECORD)[: MAX_RECORD - 1])
         except (OSError, ValueError, RecursionError) as error:
             raise UsageProblem(f"'{path}' is damaged: it is not JSON", "name another run") from error
-        parts = ("versions", "world", "benchmark")
+        parts = ("versions", "world", "benchmark", "backbone", "vision")
         if not isinstance(facts, dict) or not all(isinstance(facts.get(part, {}), dict) for part in parts):
             raise UsageProblem(f"'{path}' is damaged: it is no run's", "name another run")
         return facts

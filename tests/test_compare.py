@@ -12,7 +12,7 @@ from made_up_runs import make_run, outcomes, record, some, tried, weights_of
 from PIL import Image
 from test_cli import modules_after
 
-from llarp_cli.comparison import statistics
+from llarp_cli.comparison import figures, statistics
 from llarp_cli.comparison.compare import compare
 from llarp_cli.comparison.curves import band, curve_of
 from llarp_cli.comparison.files import write_files
@@ -240,6 +240,12 @@ def test_a_damaged_checkpoint_is_said_so(tmp_path, llarp, content):
     assert "config.json' is damaged: it tells no adapter_sha256\nhint: remove '" in result.stderr
 
 
+@pytest.mark.parametrize("facts", [{"vision": None}, {"backbone": "minilm"}])
+def test_a_damaged_run_is_said_so(tmp_path, llarp, facts):
+    result = llarp("compare", make_run(tmp_path / "a", curve=[0.5], facts=facts))
+    assert result.exit_code == 2 and "run.json' is damaged: it is no run's\nhint: " in result.stderr
+
+
 def test_many_episodes_are_drawn_in_parts(monkeypatch):
     """The same draws, whatever fits into memory at once."""
     successes = {"a": table(20, 60), "b": table(30, 31, episodes=70)}
@@ -443,7 +449,8 @@ def test_what_is_unmatched_is_printed(tmp_path):
     assert re.search(r"\| lstm +\| matched success \|.*\| +unmatched \|", text)
     assert "no checkpoint of lstm within 3 points of 95.0% (nearest: 50.0% after 2,000 steps)" in text
     assert "lstm, matched steps: lstm is not evaluated at 1,000 steps" in text
-    assert "not reached by 2,000 steps" in text and re.search(r"\| lstm .* 50\.0 \| +2,000 \|", text)
+    assert "not reached by 2,000 steps; best checkpoint 50.0% at 2,000" in text
+    assert re.search(r"\| lstm .* 50\.0 \| +2,000 \|", text)
 
 
 def test_steps_to_the_threshold_are_the_mean_where_all_runs_reach_it(tmp_path):
@@ -453,7 +460,9 @@ def test_steps_to_the_threshold_are_the_mean_where_all_runs_reach_it(tmp_path):
     assert compare(both).rows[0].reached.steps == 3000
     assert "3,000 (2,000, 4,000)" in report(compare(both))
     assert compare(both, threshold=0.85).rows[0].reached.steps is None
-    assert "not reached by 4,000 steps in 1 of 2 runs (3,000 in the others)" in report(compare(both, threshold=0.85))
+    assert "not reached by 4,000 steps in 1 of 2 runs (3,000 in the others); best checkpoint 85.0% at 4,000" in report(
+        compare(both, threshold=0.85)
+    )
 
 
 # The command
@@ -489,6 +498,27 @@ def test_a_band_is_drawn_and_groups_have_a_panel_of_their_own(tmp_path):
     write_files(few, plot=tmp_path / "few.png", curves=tmp_path / "line.png")
     sizes = {path.stem: Image.open(path).size for path in tmp_path.glob("*.png")}
     assert sizes["all"][1] > sizes["few"][1]
+
+
+def test_bounds_are_lines_and_the_others_are_bars(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure))
+    ours = make_run(tmp_path / "ours", curve=[0.5], checkpoints=[1000])
+    tried(ours, 1000, "rephrasing", some(80))
+    names = [str(ours)]
+    for policy in ("planner", "zero-shot"):
+        path = tmp_path / f"{policy}.json"
+        path.write_text(
+            json.dumps({"recipe": None, "records": [record("rephrasing", some(90), policy=policy).to_json()]})
+        )
+        names.append(str(path))
+    for compared in (names, names[1:2]):
+        figures.plot_success(compare(compared), tmp_path / "a.png")
+    (axes,), (alone,) = drawn[0].axes, drawn[1].axes
+    assert [bars.get_label() for bars in axes.containers if hasattr(bars, "patches")] == ["minilm", "zero-shot"]
+    assert any(one.get_label() == "planner" for one in axes.collections)
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["minilm", "zero-shot", "planner"]
+    assert [bars.get_label() for bars in alone.containers if hasattr(bars, "patches")] == ["planner"]
 
 
 @pytest.mark.parametrize(

@@ -363,10 +363,17 @@ def test_only_some_methods(written, pretended, llarp):
 
 def test_a_training_that_fails_ends_the_study_and_says_how_to_go_on(written, pretended, llarp):
     pretended.exit_code = 1
-    result = llarp("study", written())
+    result = llarp("study", written(), "--only", "ours")
     assert result.exit_code == 1
     error, hint = result.stderr.splitlines()[-2:]
     assert error == "error: training ours with seed 0 failed" and "llarp study study.yaml" in hint
+
+
+def test_what_is_wrong_with_a_policy_that_is_not_learned_is_told_before_any_training(written, pretended, llarp):
+    pretended.exit_code = 2
+    result = llarp("study", written())
+    assert result.exit_code == 1 and "error: evaluating planner failed" in result.stderr
+    assert [command[:2] for command in pretended.commands] == [("eval", "planner")]
 
 
 def test_somebody_elses_folder_is_left_alone(written, pretended, llarp):

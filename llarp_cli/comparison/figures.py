@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
-from llarp_cli.comparison.compare import Comparison
+from llarp_cli.comparison.compare import Comparison, Row
 from llarp_cli.files import replacing
 from llarp_cli.rearrangement.splits import GROUPS
 
 # Colours of Okabe and Ito, told apart by everybody; a method keeps its colour in every picture.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999999", "#F0E442", "#000000")
+
+_BOUNDS = {"planner": "-", "searcher": "--", "random": ":"}
+"""Policies between which the others lie: not bars, but lines across them."""
 
 _BROKEN = {
     "expressions": "expres-\nsions",
@@ -36,8 +40,7 @@ def plot_success(comparison: Comparison, path: Path) -> None:
     if comparison.groups:
         _means(comparison, panels[0])
     _splits(comparison, panels[-1])
-    handles, labels = panels[-1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)), frameon=False, fontsize=12)
+    _legend(figure, panels[-1])
     _save(figure, path)
 
 
@@ -75,7 +78,9 @@ def plot_training(comparison: Comparison, path: Path) -> None:
     axes.set_ylabel("success in training", fontsize=12)
     axes.tick_params(labelsize=11)
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=11, loc="best")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    _legend(figure, axes)
     _save(figure, path)
 
 
@@ -87,11 +92,11 @@ def _means(comparison: Comparison, axes: Any) -> None:
     for group, splits in comparison.groups.items():
         name = "all" if group == "all" else group
         columns.append((group, f"{name}\nmean of {len(splits)}", "group"))
-    for i, row in enumerate(comparison.rows):
+    for row in comparison.rows:
         found = {
             c: (row.splits if kind == "split" else row.groups).get(key) for c, (key, _, kind) in enumerate(columns)
         }
-        _bars(comparison, axes, i, found, numbers=True)
+        _draw(comparison, axes, row, found, numbers=True)
     axes.set_xticks(range(len(columns)), [name for _, name, _ in columns], fontsize=12)
     _frame(axes, len(columns))
 
@@ -111,27 +116,33 @@ def _splits(comparison: Comparison, axes: Any) -> None:
             places[split] = at
             at += 1
         at += 0.3
-    for i, row in enumerate(comparison.rows):
+    for row in comparison.rows:
         found = {place: row.splits.get(split) for split, place in places.items()}
-        _bars(comparison, axes, i, found, numbers=False)
+        _draw(comparison, axes, row, found, numbers=False)
     names = [
         "\n".join([*(_BROKEN.get(word, word) for word in split.split("_")), f"n={comparison.episodes[split]}"])
         for split in places
     ]
-    axes.set_xticks(list(places.values()), names, fontsize=10)
+    axes.set_xticks(list(places.values()), names, fontsize=9.5)
     _frame(axes, at - 0.3)
 
 
-def _bars(comparison: Comparison, axes: Any, i: int, found: dict[Any, Any], *, numbers: bool) -> None:
-    """One method's bars, side by side with the others'."""
-    count = len(comparison.rows)
-    width = 0.84 / count
+def _draw(comparison: Comparison, axes: Any, row: Row, found: dict[Any, Any], *, numbers: bool) -> None:
+    """One method's bars, side by side with the others', or its lines across them."""
     shown = {place: estimate for place, estimate in found.items() if estimate is not None}
-    centres = [place + (i - (count - 1) / 2) * width for place in shown]
+    label = row.method.label
+    beside = _beside(comparison)
+    if row not in beside:
+        ends = [place - 0.46 for place in shown], [place + 0.46 for place in shown]
+        style = {"colors": "#555555", "linestyles": _BOUNDS[row.method.runs[0].policy], "linewidth": 1.5}
+        axes.hlines([estimate.value for estimate in shown.values()], *ends, label=label, zorder=3, **style)
+        return
+    count = len(beside)
+    width = 0.84 / count
+    centres = [place + (beside.index(row) - (count - 1) / 2) * width for place in shown]
     rates = [estimate.value for estimate in shown.values()]
     below = [max(0.0, e.value - e.low) for e in shown.values()]
     above = [max(0.0, e.high - e.value) for e in shown.values()]
-    label = comparison.rows[i].method.label
     whiskers = {"ecolor": "#333333", "elinewidth": 1, "capsize": min(4, 12 / count)}
     axes.bar(
         centres,
@@ -145,7 +156,24 @@ def _bars(comparison: Comparison, axes: Any, i: int, found: dict[Any, Any], *, n
     if numbers:
         for centre, estimate in zip(centres, shown.values(), strict=True):
             text = f"{estimate.value:.0%}" if count <= 5 else f"{100 * estimate.value:.0f}"
-            axes.text(centre, estimate.high + 0.02, text, ha="center", fontsize=11 if count <= 5 else 9)
+            box = {"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none"}
+            size = 11 if count <= 5 else 9
+            axes.text(centre, estimate.high + 0.02, text, ha="center", fontsize=size, bbox=box, zorder=4)
+
+
+def _beside(comparison: Comparison) -> list[Row]:
+    """The methods that have bars: all but bounds, unless there is nothing else."""
+    rows = list(comparison.rows)
+    return [row for row in rows if row.method.runs[0].policy not in _BOUNDS] or rows
+
+
+def _legend(figure: Any, axes: Any) -> None:
+    """Above the picture, where it hides nothing, in as few rows as fit, alike full; lines after bars."""
+    found = zip(*axes.get_legend_handles_labels(), strict=True)
+    handles, labels = zip(*sorted(found, key=lambda pair: not hasattr(pair[0], "patches")), strict=True)
+    rows = math.ceil(sum(len(label) + 8 for label in labels) / 100)
+    columns = math.ceil(len(labels) / rows)
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=12)
 
 
 def _group_of(split: str) -> str:
@@ -170,7 +198,7 @@ def _frame(axes: Any, columns: float) -> None:
 
 
 def _colour(comparison: Comparison, label: str) -> str:
-    labels = [row.method.label for row in comparison.rows]
+    labels = [row.method.label for row in _beside(comparison)]
     return COLOURS[labels.index(label) % len(COLOURS)]
 
 
@@ -192,4 +220,4 @@ def _figure(width: float, height: float) -> Any:
 
 def _save(figure: Any, path: Path) -> None:
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=150)

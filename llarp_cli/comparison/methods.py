@@ -171,7 +171,7 @@ def _stale(run: RunDirectory, record: Record) -> bool:
 def _from_json(name: str, path: Path) -> Run:
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageProblem(f"'{name}' is not JSON", "give a file that `llarp eval --json` wrote") from error
     records = records_in(value)
     if not records:

@@ -54,11 +54,12 @@ def run_study(study: Study, *, only: Sequence[str] = (), say: Say = print) -> Pa
             f"cannot write study directory '{study.directory}': {error.strerror}", "choose another --directory"
         ) from error
     trials = Trials(**study.options.evaluation.model_dump())
-    labels = {str(one.path): one.method for one in runs}
+    # First, so that what is wrong with one is not told after hours of training.
+    bounds = {str(path): name for name in methods for path in _evaluate_bound(study, name, trials, say)}
     for i, planned in enumerate(runs):
         _train(study, planned, f"run {i + 1} of {len(runs)}", say)
         _evaluate_last(planned, trials, say)
-    labels |= {str(path): name for name in methods for path in _evaluate_bound(study, name, trials, say)}
+    labels = {str(one.path): one.method for one in runs} | bounds
     options = study.options.comparison
     fill_all(list(labels), labels, trials, options.target, say)
     comparison = compare(

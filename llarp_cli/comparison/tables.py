@@ -89,7 +89,7 @@ def _training(row: Row) -> list[str]:
 
 
 def reached_text(row: Row, taken: int) -> str:
-    """After how many steps the threshold was reached, or that it was not.
+    """After how many steps the threshold was reached, or that it was not, with its best checkpoint.
 
     Args:
         taken: steps that were taken.
@@ -101,11 +101,13 @@ def reached_text(row: Row, taken: int) -> str:
         spread = f" ({', '.join(f'{steps:,}' for steps in runs)})" if len(set(runs)) > 1 else ""
         return f"{row.reached.steps:,}{spread}"
     missed = f"not reached by {taken:,} steps"
-    if len(runs) == 1 or not any(runs):
-        return missed
-    return (
-        f"{missed} in {runs.count(None)} of {len(runs)} runs ({', '.join(f'{s:,}' for s in runs if s)} in the others)"
-    )
+    if any(runs):
+        others = ", ".join(f"{steps:,}" for steps in runs if steps)
+        missed += f" in {runs.count(None)} of {len(runs)} runs ({others} in the others)"
+    if row.train.by_steps:
+        steps, success = max(row.train.by_steps.items(), key=lambda pair: (pair[1], -pair[0]))
+        missed += f"; best checkpoint {_rate(success)}% at {steps:,}"
+    return missed
 
 
 def baseline_table(comparison: Comparison) -> str:
