@@ -11,7 +11,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from llarp_cli import registry
+from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.config import Recipe
+from llarp_cli.environments.arbitrary import Scheme
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.files import PolicyConfig
 
@@ -113,6 +116,7 @@ def model_card(
         version=config.llarp,
         film=_FILM if film else "",
         folder=folder,
+        install=_install(config, recipe),
         evaluate="--split rephrasing" if at_home else f"--env {config.environment}",
         play=f"llarp play --web --policy {folder}\n" if at_home else "",
         example="put an apple on the sofa" if at_home else "go to the red ball",
@@ -124,6 +128,20 @@ def model_card(
         base_licence=_base_licence(base, config, recipe),
     )
     return f"---\n{card.to_yaml()}\n---\n\n{body}"
+
+
+def _install(config: PolicyConfig, recipe: Recipe) -> str:
+    """What pip is told: this package with the extras that the policy needs."""
+    extras = {"web"} if config.environment.partition(":")[0] in HOMES else set()
+    for kind, name in (("backbone", config.backbone.name), ("environment", config.environment)):
+        plugin = registry.load(kind, name.partition(":")[0])
+        if isinstance(plugin, (TransformersPlugin, Scheme)) and plugin.extra:
+            extras.add(plugin.extra)
+    if recipe.backbone.quantization in ("8bit", "4bit"):
+        extras.add("quantized")
+    if recipe.backbone.lora.rank:
+        extras.add("lora")
+    return f"llarp[{','.join(sorted(extras))}]" if extras else "llarp"
 
 
 _CURVES = "\n![success, return, entropy and losses over the steps of training](curves.png)\n"

