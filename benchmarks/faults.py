@@ -1,6 +1,6 @@
 """A campaign of faults: kills, full disks, vanished and forbidden folders, and what is left after each.
 
-    python benchmarks/faults.py --record benchmarks/records/faults.jsonl --trials 200 --seed 0
+    python benchmarks/faults.py --record benchmarks/records/faults.jsonl --trials 200 --seed 2026
 
 Each trial runs a command in a process forked from this one, which has torch imported already, has something happen to
 it, and then looks at what is on the disk, from processes that start afresh:

@@ -133,6 +133,9 @@ def load(kind: str, name: str) -> Any:
     except LlarpError:
         raise
     except ModuleNotFoundError as error:
+        if f"{module}.".startswith(f"{error.name}."):
+            why = f"{plugin.where} lacks its own module '{error.name}'"
+            raise UsageProblem(why, f"install {plugin.distribution} again") from error
         raise UsageProblem(f"{plugin.where} needs the package '{error.name}'", f"pip install '{error.name}'") from error
     except (Exception, SystemExit) as error:
         raise LlarpError(f"{plugin.where} failed on import: {error!r}", "report it to the plugin's author") from error

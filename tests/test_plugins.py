@@ -101,6 +101,13 @@ def test_a_plugin_that_fails_on_import_is_named_in_one_line_and_breaks_nothing_e
     assert "llarp-broken" in listing.output
 
 
+def test_a_plugin_without_its_own_module_is_not_looked_for_on_an_index(install):
+    install("llarp-half", "[llarp.backbones]\nhalf = llarp_half.models:plugin\n", {})
+    with pytest.raises(UsageProblem, match=r"llarp-half 1\.0\) lacks its own module 'llarp_half'") as problem:
+        registry.load("backbone", "half")
+    assert problem.value.hint == "install llarp-half again"
+
+
 def test_a_plugin_that_fails_while_loading_is_named(install):
     source = "class Plugin:\n    def load(self, options, device):\n        return 1 / 0\nplugin = Plugin()\n"
     install("llarp-broken", "[llarp.backbones]\nbroken = llarp_broken:plugin\n", {"llarp_broken": source})
