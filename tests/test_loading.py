@@ -104,7 +104,9 @@ def stored_bytes():
     """Of all tensors alive, each storage once."""
     gc.collect()
     tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
-    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+    laid_out = sum(t.nbytes for t in tensors if t.is_mkldnn)  # by oneDNN, which shows no storage
+    storages = [t.untyped_storage() for t in tensors if not t.is_mkldnn]
+    return laid_out + sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 @pytest.mark.parametrize("quantization", ["none", "8bit", "4bit"])
@@ -120,8 +122,8 @@ def test_a_loaded_model_takes_what_was_foretold(quantization):
     foretold = sizing.weight_bytes(shape, torch.float32, quantization)
     linear = sum(module.weight.numel() for module in shape.modules() if isinstance(module, nn.Linear))
     assert foretold / linear == pytest.approx({"none": 4, "8bit": 1, "4bit": 0.5625}[quantization], abs=0.06)
-    kept_twice = 4 * linear if quantization == "none" else 0  # of a small model on a CPU
-    assert taken == pytest.approx(foretold + kept_twice, rel=0.1)
+    laid_out = quantization == "none" and torch.backends.mkldnn.is_available()  # of a small model, before it learns
+    assert taken == pytest.approx(foretold + 4 * linear * laid_out, rel=0.1)
 
 
 # Several parts
