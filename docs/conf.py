@@ -30,7 +30,6 @@ navigation = {
         "Speed of the home </benchmarks/home>",
         "Several processes </benchmarks/scaling>",
         "Faults </benchmarks/faults>",
-        "Several processes </benchmarks/scaling>",
     ],
     "Use": [
         "docs/recipes",
