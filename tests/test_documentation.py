@@ -367,6 +367,7 @@ def test_all_of_the_readme_runs(monkeypatch, tmp_path, capsys, hub):  # noqa: F8
     """In order, in an empty folder, with what it says that one has: two runs, a file of the reference release, and an
     environment of one's own. Habitat and the hub are stand-ins."""
     monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples", "examples")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(DOUBLE), *filter(None, [os.environ.get("PYTHONPATH")])]))
     monkeypatch.setenv("LLARP_HABITAT_GPU", "-1")
     asked = [
