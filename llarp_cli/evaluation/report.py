@@ -35,7 +35,9 @@ def table_of(results: Results) -> str:
     if results.policy in ("planner", "searcher", "expert"):
         how = f"seed {results.seed}"
     around = f" around {results.backbone}" if results.backbone else ""
-    lines += ["", f"{results.policy}{around}; {how}; return, length and invalid skills are means per episode"]
+    worlds = ", ".join(dict.fromkeys(record.world for record in results.records))
+    where = f" in {worlds}" if worlds else ""
+    lines += ["", f"{results.policy}{around}{where}; {how}; return, length and invalid skills are means per episode"]
     if results.left_out:
         told = ", ".join(f"{count} of {family}" for family, count in sorted(results.left_out.items()))
         lines.append(f"left out: {sum(results.left_out.values())} episodes ({told}); --all-families runs them too")
