@@ -128,14 +128,18 @@ def test_every_shell_gets_its_lines(llarp, shell):
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_bash_completes_with_them(tmp_path):
     """The function that bash is given is called as bash calls it."""
-    llarp = f"{sys.executable} -m llarp_cli"
+    program = tmp_path / "llarp"
+    begin = "from llarp_cli.cli import main; main(prog_name='llarp')"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{begin}" "$@"\n')
+    program.chmod(0o755)
     script = (
-        f'llarp() {{ {llarp} "$@"; }}; export -f llarp; source <({llarp} completion bash)\n'
+        "source <(llarp completion bash)\n"
         "COMP_WORDS=(llarp train --recipe quick); COMP_CWORD=3; _llarp_completion llarp quick --recipe\n"
         'echo "${COMPREPLY[@]}"'
     )
     bash = ["bash", "--norc", "-c", script]
-    done = subprocess.run(bash, cwd=tmp_path, capture_output=True, text=True, check=True)
+    paths = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(bash, cwd=tmp_path, env=os.environ | paths, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "quickstart", done.stderr
 
 

@@ -63,7 +63,7 @@ def test_train_resume_eval_rollout_export_load(run, tmp_path: Path):
 
     export = Path(run("export", "--out", "exported", "--results", "eval.json").strip())
     assert {path.name for path in (tmp_path / export).iterdir()} == {
-        "adapter.safetensors", "config.json", "recipe.yaml", "README.md",
+        "adapter.safetensors", "config.json", "recipe.yaml", "README.md", "curves.png",
     }  # fmt: skip
     exported, checkpoint = run("exported", str(folder / "checkpoints" / "last"), program=("-c", LOAD)).splitlines()
     assert exported == checkpoint

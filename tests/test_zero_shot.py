@@ -206,7 +206,7 @@ def test_it_acts_alike_however_many_run_at_a_time(ranker, deterministic):
 
 
 def test_it_does_in_a_session_what_it_does_in_a_rollout(ranker, folder, monkeypatch):
-    monkeypatch.setattr("llarp_cli.evaluation.rollout.registry.load", _toy_world_or_plugin)
+    monkeypatch.setattr("llarp_cli.registry.load", _toy_world_or_plugin)
     monkeypatch.setattr("llarp_cli.evaluation.zero_shot.load_ranker", lambda options: ranker)
     source = ZeroShot(BackboneOptions(name=f"hf:{folder}"))
     rolled = roll_out(source, split="train", index=1, deterministic=True)

@@ -67,7 +67,9 @@ def _in_pieces(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     missing = -count % ROWS_ALIKE
     if missing:
         rows = functional.pad(rows, (0, 0, 0, missing))
-    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")[:count]
+    product = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    # A copy: models that change products in place cannot do so to a part of what an autograd function made.
+    return product[:count].clone() if missing else product
 
 
 def _linear(weight: LaidOut, bias: Tensor | None, x: Tensor) -> Tensor:
