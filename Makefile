@@ -89,7 +89,8 @@ $(OLDEST_VENV)/installed: pyproject.toml constraints-oldest.txt
 	  -e ".[all]" $(TORCH) hatchling hypothesis pytest pytest-xdist
 	@touch $@
 
-# The core, in one process. Compiled functions (backbones/kernels.py, the end of rearrangement/goals.py) run unseen: they count as missed.
+# The core, in one process. Compiled functions (backbones/kernels.py, the end of rearrangement/goals.py) run unseen:
+# they count as missed.
 CORE := learning policy backbones rearrangement
 
 coverage: install
