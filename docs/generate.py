@@ -118,7 +118,7 @@ def commands() -> str:
 
 
 def _command(command: click.Command, path: str, parent: click.Context | None) -> list[str]:
-    context = click.Context(command, parent, info_name=path.rpartition(" ")[2])
+    context = click.Context(command, parent, info_name=path.rpartition(" ")[2], **command.context_settings)
     lines = [f"## `{path}`", "", _help(command.help or ""), ""]
     lines += ["```text", f"{path} {' '.join(command.collect_usage_pieces(context))}", "```"]
     options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]

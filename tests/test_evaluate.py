@@ -263,6 +263,23 @@ def test_an_episode_that_is_not_there_is_refused(in_toy_world):
     assert raised.value.hint == "--episode goes from 0 to 99"
 
 
+def test_an_episode_of_a_file_is_rolled_out(in_toy_world, tmp_path):
+    file = tmp_path / "mine.jsonl"
+    chosen = split_episodes(WORLD, "rephrasing")[4:7]
+    write_episodes(file, chosen)
+    told = roll_out("planner", episode_file=file, index=1)
+    assert told.success and told.episode == chosen[1].id and told.instruction == chosen[1].instruction
+    assert roll_out("planner", episode_file=file).episode == chosen[0].id
+    with pytest.raises(UsageProblem, match="there is no episode 3") as raised:
+        roll_out("planner", episode_file=file, index=3)
+    assert raised.value.hint == "--episode goes from 0 to 2"
+    with pytest.raises(UsageProblem, match="--split and --episodes exclude each other"):
+        roll_out("planner", split="train", episode_file=file)
+    write_episodes(file, [])
+    with pytest.raises(UsageProblem, match="no episode"):
+        roll_out("planner", episode_file=file)
+
+
 @pytest.mark.parametrize(
     ("text", "guess"),
     [

@@ -21,7 +21,12 @@ from llarp_cli.cli.output import OutputFile, json_option, save_json
 @click.option(
     "--split", shell_complete=completion.splits, metavar="NAME", help="The split of the episode.  [default: rephrasing]"
 )
-@click.option("--episode", type=click.IntRange(min=0), metavar="I", help="Which of the split's episodes, from 0.")
+@click.option(
+    "--episodes", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="An episode file in place of a split."
+)
+@click.option(
+    "--episode", type=click.IntRange(min=0), metavar="I", help="Which of the split's or file's episodes, from 0."
+)
 @click.option(
     "--env",
     "environment",
@@ -48,6 +53,7 @@ def rollout(
     video: Path | None,
     instruction: str | None,
     split: str | None,
+    episodes: Path | None,
     episode: int | None,
     environment: str | None,
     home: str | None,
@@ -74,6 +80,7 @@ def rollout(
         video=video,
         instruction=instruction,
         split=split,
+        episode_file=episodes,
         index=episode,
         environment=environment,
         home=home,

@@ -124,6 +124,7 @@ def roll_out(
     video: Path | None = None,
     instruction: str | None = None,
     split: str | None = None,
+    episode_file: Path | None = None,
     index: int | None = None,
     environment: str | None = None,
     home: str | None = None,
@@ -136,8 +137,10 @@ def roll_out(
     Args:
         source: what `runs.resolve_policy` found.
         video: where to film it.
-        instruction: the user's own sentence. Without a split and an index it is tried in a home arranged for it.
+        instruction: the user's own sentence. Without a split, a file and an index it is tried in a home arranged for
+            it.
         split, index: which episode; left out, the first that the policy's recipe trains.
+        episode_file: in place of a split.
         environment: where; left out, where the policy was trained, or in the embedded home.
         home: the scene in which to try the sentence; left out, one of the unseen ones.
         arrangement_seed: of that choice and of what stands where in it; left out, `seed`.
@@ -145,11 +148,13 @@ def roll_out(
         deterministic: take the likeliest skill.
 
     Raises:
-        UsageProblem: no such policy, split, episode or home; or the planners are given a sentence without a goal.
+        UsageProblem: no such policy, split, file, episode or home; or the planners are given a sentence without a goal.
     """
     if instruction is not None:
         instruction = checked(instruction, "--instruction")
-    own = instruction is not None and split is None and index is None
+    if split is not None and episode_file is not None:
+        raise UsageProblem("--split and --episodes exclude each other", "leave one out")
+    own = instruction is not None and split is None and episode_file is None and index is None
     if home is not None or arrangement_seed is not None:
         flag = "--arrangement-seed" if home is None else "--home"
         if instruction is None:
@@ -162,13 +167,13 @@ def roll_out(
     if not isinstance(place, LanguageRearrangement):
         if instruction is not None:
             raise UsageProblem(f"--instruction is for homes; environment '{place.name}' has its own", "leave it out")
-        return _told(source, place, split, index, video, environment, seed, deterministic)
+        return _told(source, place, split, episode_file, index, video, environment, seed, deterministic)
     world = place.world
     opened = open_actor(source, seed=seed, deterministic=deterministic, environment=environment)
     if own:
         episode, note = own_episode(world, instruction, home, seed if arrangement_seed is None else arrangement_seed)
     else:
-        episode, note = _choose(place, opened, split, index), ""
+        episode, note = _choose(place, opened, split, episode_file, index), ""
         if instruction is not None:
             episode, note = with_sentence(episode, instruction)
             if reached_at_start(world, episode):
@@ -197,6 +202,7 @@ def _told(
     source: Path | Unlearned,
     place: Environment,
     split: str | None,
+    episode_file: Path | None,
     index: int | None,
     video: Path | None,
     environment: str | None,
@@ -205,7 +211,7 @@ def _told(
 ) -> Told:
     """An episode of an environment that is no home; see `roll_out`."""
     opened = open_actor(source, seed=seed, deterministic=deterministic, environment=environment)
-    episode = _choose(place, opened, split, index)
+    episode = _choose(place, opened, split, episode_file, index)
     rows = place.rows([episode], 1, image_size=opened.actor.image_size, reward=opened.reward, seed=seed)
     observation, _ = rows.reset()
     film = None if video is None else Film(rows, episode.instruction, rows.repertoire.steps, opened.label, rows.cameras)
@@ -298,8 +304,8 @@ def situation(simulator: Simulator) -> bytes:
     return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
-def _choose(place: Environment, opened: Opened, split: str | None, index: int | None) -> Any:
-    episodes = place.episodes(split or place.film_split)
+def _choose(place: Environment, opened: Opened, split: str | None, episode_file: Path | None, index: int | None) -> Any:
+    episodes = place.episodes(split or place.film_split) if episode_file is None else place.read(episode_file)
     if index is None:
         return next((e for e in episodes if not opened.families or e.family in opened.families), episodes[0])
     return episode_at(episodes, index)

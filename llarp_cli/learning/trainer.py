@@ -32,6 +32,7 @@ from llarp_cli.learning.curves import draw_curves
 from llarp_cli.learning.gae import explained_variance
 from llarp_cli.learning.imitation import expert_share, imitation_loss
 from llarp_cli.learning.learner import Learner, NotFinite
+from llarp_cli.learning.memory import release_free_memory
 from llarp_cli.learning.ppo import ppo_loss
 from llarp_cli.learning.progress import Progress
 from llarp_cli.learning.resuming import processes_of
@@ -201,6 +202,7 @@ class Trainer:
         with self.clock("update"):
             figures = self._learn(rollout, stage, taken)
         self.collector.rebuild()
+        release_free_memory()
         self.steps += taken
         self.updates += 1
 

@@ -227,14 +227,30 @@ class Rigid(Managed):
 
     def __init__(self, number, handle, low, high, scale, attributes):
         self._alive = True
+        self._around = None
         self._new(object_id=number, handle=handle, aabb=mn.Range3D(low, high), user_attributes=Attributes(attributes))
         self._new(motion_type=MotionType.DYNAMIC, translation=mn.Vector3(), rotation=mn.Quaternion(mn.Vector3(), 1.0))
         node = Node(self)
         # As the real one has it: the second of them has the object's scale.
         self._new(visual_scene_nodes=[node, Node(self, np.asarray(scale, float))], root_scene_node=node)
 
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name in Managed.TYPES:
+            self._around = None
+
     def _frame(self):
         return self.rotation.matrix(), np.asarray(self.translation, float)
+
+    def _simple(self):
+        """The box around it where it is now."""
+        if self._around is None:
+            turn, move = self._frame()
+            low, high = np.asarray(self.aabb.min, float), np.asarray(self.aabb.max, float)
+            corners = [[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])]
+            corners = np.array(corners) @ turn.T + move
+            self._around = corners.min(axis=0), corners.max(axis=0)
+        return self._around
 
 
 class Articulated(Managed):
@@ -438,18 +454,6 @@ class PathFinder:
         return mn.Vector3(float(nearest[0]), 0.05, float(nearest[1]))
 
 
-def _simple(self):
-    """The box around a rigid object where it is now."""
-    turn, move = self._frame()
-    low, high = np.asarray(self.aabb.min, float), np.asarray(self.aabb.max, float)
-    corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
-    corners = corners @ turn.T + move
-    return corners.min(axis=0), corners.max(axis=0)
-
-
-Rigid._simple = _simple
-
-
 class RayHits:
     def __init__(self, distances):
         self.hits = [types.SimpleNamespace(ray_distance=float(d)) for d in sorted(distances)]
@@ -495,7 +499,8 @@ class Simulator:
         turn = np.stack([np.cross(front, up), up, -front])
         self._stage = triangles(text.parent / given["render_asset"]) @ turn.T
         corners = self._stage.min(axis=1) - 1e-3, self._stage.max(axis=1) + 1e-3
-        self._stage_low, self._stage_high = np.unique(np.stack(corners, axis=1), axis=0).transpose(1, 0, 2)
+        boxes = np.unique(np.stack(corners, axis=1), axis=0)
+        self._stage_low, self._stage_high = (np.asfortranarray(boxes[:, end]) for end in (0, 1))
 
     def reconfigure(self, config):
         if config == self._config:
@@ -533,7 +538,9 @@ class Simulator:
         start, way = np.asarray(ray.origin, float), np.asarray(ray.direction, float)
         ends = np.stack([start, start + way * max_distance])
         first, last = ends.min(axis=0), ends.max(axis=0)
-        near = ((self._stage_low <= last) & (self._stage_high >= first)).all(axis=1)
+        near = np.ones(len(self._stage_low), bool)
+        for axis in range(3):  # faster than all of them at once
+            near &= (self._stage_low[:, axis] <= last[axis]) & (self._stage_high[:, axis] >= first[axis])
         low, high = self._stage_low[near], self._stage_high[near]
         objects = [one._simple() for one in self._rigid._objects.values()]
         if objects:
