@@ -20,6 +20,7 @@ from llarp_cli.evaluation.records import Outcome, Record, keep
 from llarp_cli.export import export_policy
 from llarp_cli.policy.build import build_policy
 from llarp_cli.policy.files import save_policy
+from llarp_cli.rearrangement.splits import GROUPS
 from llarp_cli.runs import RunDirectory
 from llarp_cli.sharing import on_the_hub
 
@@ -121,7 +122,8 @@ def test_evaluations_that_the_run_keeps_become_a_table_with_intervals(made):
     record(run, "train", 1, seed=7)  # another seed's, and fewer
     record(run, "context", 1, source="mine.jsonl")
     front, card = card_of(run)
-    assert "| rephrasing | 10 | 90.0% | 59.6% to 98.2% |" in card and "| all | 20 | 70.0% |" in card
+    assert "| rephrasing | 10 | 90.0% | 59.6% to 98.2% |" in card and "| all of these | 20 | 70.0% |" in card
+    assert "paper's ten" not in card
     assert "| train |" not in card and "context" not in card and "seed 0" in card
     (entry,) = front["model-index"]
     assert [(r["dataset"]["name"], r["metrics"][0]["value"]) for r in entry["results"]] == [
@@ -130,6 +132,14 @@ def test_evaluations_that_the_run_keeps_become_a_table_with_intervals(made):
     ]
     data = ModelCard((run / "export" / "README.md").read_text()).data
     assert [result.metric_value for result in data.eval_results] == [0.5, 0.9]
+
+
+def test_the_ten_splits_of_the_paper_have_a_row_of_their_own(made):
+    run = made()
+    for split in (*GROUPS["all"], "train"):
+        record(run, split, 3 if split == "context" else 5)
+    _, card = card_of(run)
+    assert "| the paper's ten | 100 | 48.0% |" in card and "| all of these | 110 | 48.2% |" in card
 
 
 def test_curves_and_the_newest_film_of_the_checkpoint_go_along(made, tmp_path):

@@ -83,7 +83,10 @@ SPLITS: dict[str, Split] = {
     "irrelevant_text": Split("a request beside words that do not matter", ("distraction",), "held_out"),
     "multiple_rearrangements": Split("three objects to three surfaces", ("three_objects",), "held_out"),
     "novel_objects": Split(
-        "objects never brought in training", ("move", "fetch"), "train", categories=HELD_OUT_CATEGORIES
+        "objects new to move and fetch; other families had them",
+        ("move", "fetch"),
+        "train",
+        categories=HELD_OUT_CATEGORIES,
     ),
     "multiple_objects": Split("every object of a kind", ("all_of_kind", "all_from"), "held_out"),
     "conditional_instructions": Split("what to do depends on the fridge door", ("if_fridge",), "held_out"),
