@@ -255,15 +255,21 @@ def _check_same_recipe(run: RunDirectory, recipe: Recipe, trained_with: Recipe) 
     Raises:
         UsageProblem: naming the first key that differs.
     """
-    free = {"steps": recipe.steps, "checkpoint": recipe.checkpoint, "trackers": recipe.trackers}
-    if trained_with.model_copy(update=free) == recipe:
+    trained_with = _as_long_as(recipe, trained_with)
+    if trained_with == recipe:
         return
-    before = to_yaml(trained_with.model_copy(update=free)).splitlines()
+    before = to_yaml(trained_with).splitlines()
     here, there = next((a, b) for a, b in zip(to_yaml(recipe).splitlines(), before, strict=True) if a != b)
     raise UsageProblem(
         f"'{run.path / 'recipe.yaml'}' says {here.strip()}; the run was trained with {there.strip()}",
         f"put that back, or begin anew: llarp train --recipe {run.path / 'recipe.yaml'}",
     )
+
+
+def _as_long_as(recipe: Recipe, other: Recipe) -> Recipe:
+    """The other recipe with what a run may change: its length, when it saves and who is told."""
+    free = {"steps": recipe.steps, "checkpoint": recipe.checkpoint, "trackers": recipe.trackers}
+    return other.model_copy(update=free)
 
 
 def _check_same_benchmark(run: RunDirectory, recipe: Recipe, place: Environment) -> None:
@@ -295,8 +301,11 @@ def _agreed(job: Job, accelerator: Accelerator) -> tuple[Path, bool]:
     """The run directory, and whether a run there goes on: what the first process finds before any of them begins."""
     path = job.run_dir or new_run_path(job.name, job.recipe.label)
     run = RunDirectory(path)
-    started_again = (path / "run.json").is_file() and (_restarts() > 0 or _same_launch(run))
-    found = [path, job.recipe is None or started_again]
+    goes_on = job.recipe is None
+    if not goes_on and (path / "run.json").is_file() and (_restarts() > 0 or _same_launch(run)):
+        # Another recipe's run is another run, whose directory is refused.
+        goes_on = _as_long_as(job.recipe, run.recipe()) == job.recipe
+    found = [path, goes_on]
     if accelerator.num_processes > 1:
         broadcast_object_list(found)
     return found[0], found[1]
@@ -387,7 +396,8 @@ def _banner(
 def _farewell(run: RunDirectory, trainer: Trainer, place: Environment, finished: bool) -> list[str]:
     total = sum(trainer.seconds.values()) or 1.0
     shares = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in trainer.seconds.items())
-    took = time.strftime("%H:%M:%S", time.gmtime(total))
+    minutes, seconds = divmod(int(total), 60)
+    took = f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
     lines = [f"time       {took} in all: {shares}"]
     if not finished:
         return [*lines, f"stopped at {trainer.steps:,} steps; go on with:", f"  llarp train --resume {run.path}"]

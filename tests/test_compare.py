@@ -20,7 +20,7 @@ from llarp_cli.comparison.methods import find_methods
 from llarp_cli.comparison.statistics import mean_success, ratio_of_means
 from llarp_cli.comparison.tables import report
 from llarp_cli.errors import UsageProblem
-from llarp_cli.evaluation.records import keep, kept
+from llarp_cli.evaluation.records import keep, kept, run_of
 from llarp_cli.intervals import wilson
 from llarp_cli.rearrangement.splits import GROUPS, SPLITS
 from llarp_cli.runs import RunDirectory
@@ -206,7 +206,7 @@ def test_a_file_of_results_adds_to_what_its_run_has(tmp_path):
     assert comparison.episodes == {"new_scenes": 5} and comparison.rows[0].splits["new_scenes"].value == 0.6
 
 
-def test_evaluations_of_other_weights_or_another_world_are_replaced(tmp_path):
+def test_evaluations_of_another_version_of_the_world_are_replaced(tmp_path):
     folder = make_run(tmp_path / "a", checkpoints=[1000])
     tried(folder, 1000, "train", [1, 1, 0])
     tried(folder, 1000, "train", [0], version="3")
@@ -214,11 +214,18 @@ def test_evaluations_of_other_weights_or_another_world_are_replaced(tmp_path):
     assert (found.version, len(found.outcomes)) == ("3", 1)
 
 
-def test_seeds_and_ways_of_choosing_are_kept_apart(tmp_path):
+def test_seeds_worlds_files_and_ways_of_choosing_are_kept_apart(tmp_path):
     folder = make_run(tmp_path / "a", checkpoints=[1000])
-    for others in ({}, {"seed": 1}, {"deterministic": True}):
+    for others in ({}, {"seed": 1}, {"deterministic": True}, {"world": "habitat:homes"}, {"source": "mine.jsonl"}):
         tried(folder, 1000, "train", [1], **others)
-    assert len(kept(folder)) == 3
+    assert len(kept(folder)) == 5
+
+
+def test_only_numbered_checkpoints_are_a_runs(tmp_path):
+    folder = make_run(tmp_path / "a", checkpoints=[1000])
+    assert run_of(folder / "checkpoints" / "1000") == folder.resolve()
+    assert run_of(folder / "checkpoints" / "mine") is None
+    assert run_of(Path("/model")) is None
 
 
 def test_a_damaged_evaluation_is_said_so(tmp_path, llarp):
@@ -553,6 +560,21 @@ def test_mistakes_are_one_line_and_a_hint(llarp, tmp_path, arguments, message):
 def test_what_is_not_evaluated_names_the_command(tmp_path):
     a = make_run(tmp_path / "a", curve=[0.5], checkpoints=[1000])
     assert compare([str(a)]).notes == (f"minilm is not evaluated in any split at 1,000 steps: llarp eval {a}",)
+
+
+def test_of_several_seeds_the_one_that_lacks_an_evaluation_is_named(tmp_path):
+    a, b = (make_run(tmp_path / name, seed=seed, curve=[0.5], checkpoints=[1000]) for seed, name in enumerate("ab"))
+    tried(a, 1000, "train", some(50))
+    (note,) = compare([str(a), str(b)], splits=["train"]).notes
+    assert note.endswith(f"llarp eval {b}")
+
+
+def test_what_is_not_evaluated_in_a_file_names_the_file(tmp_path, monkeypatch):
+    a = make_run(tmp_path / "a", curve=[0.5], checkpoints=[1000])
+    monkeypatch.setattr("llarp_cli.comparison.compare.read_episodes", lambda path: outcomes("train", [0] * 4))
+    monkeypatch.setattr("llarp_cli.comparison.compare.episodes_sha256", lambda episodes: "d" * 64)
+    (note,) = compare([str(a)], episode_file=Path("mine.jsonl")).notes
+    assert note.endswith(f"llarp eval {a} --episodes mine.jsonl")
 
 
 def test_comparing_imports_no_torch(pair):

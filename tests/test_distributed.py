@@ -34,6 +34,7 @@ from llarp_cli.learning.stragglers import Finishers, Limit
 from llarp_cli.learning.trainer import Trainer
 from llarp_cli.rearrangement.splits import TrainingEpisodes
 from llarp_cli.runs import RunDirectory
+from llarp_cli.train import Job, _agreed
 
 
 def _process(rank, work, count, port, folder):
@@ -247,6 +248,15 @@ def test_a_spread_model_needs_a_gpu_for_each_process(monkeypatch):
     with pytest.raises(UsageProblem, match="device_map with 2 processes on a machine with 1 GPU") as problem:
         share_devices()
     assert problem.value.hint.endswith("--num-processes 1") and os.environ["CUDA_VISIBLE_DEVICES"] == "5"
+
+
+def test_what_is_started_again_is_the_run_that_was_asked_for(tmp_path, monkeypatch):
+    run = RunDirectory.create(tmp_path / "run", toy_recipe(seed=1), {})
+    told = [toy_recipe(seed=1), toy_recipe(seed=1, steps=99), toy_recipe(seed=2)]
+    jobs = [Job(recipe, run.path, "toy", None, (), 1) for recipe in told]
+    assert not any(_agreed(job, Accelerator(cpu=True))[1] for job in jobs), "at first the directory is taken"
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert [_agreed(job, Accelerator(cpu=True))[1] for job in jobs] == [True, True, False]
 
 
 def test_another_number_of_processes_begins_where_the_list_stands(tmp_path):

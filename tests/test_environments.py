@@ -147,6 +147,24 @@ def test_an_episode_is_cut_off_after_its_most_steps():
     assert not outcomes[-1][2].any() and outcomes[-1][4]["finished"][0][2]["length"] == 3
 
 
+class Thrifty(Corridor):
+    """A corridor whose pictures are of the size that is asked for, all drawn into one array."""
+
+    buffer = np.zeros((12, 12, 3), np.uint8)
+
+    def _observation(self):
+        seen = super()._observation()
+        self.buffer[:] = seen["view"][:, 3:15]
+        return {**seen, "view": self.buffer}
+
+
+def test_what_was_seen_last_stays_though_the_next_episode_is_drawn_over_it():
+    rows = rows_of(describe(make=Thrifty, max_steps=1), count=1)
+    rows.reset()
+    (cut,) = rows.step(np.array([1]))[4]["final_obs"]
+    assert (cut["rgb"][:, 6:8] == 255).all(), "one step to the right, and not back in the middle"
+
+
 class Forgetful(Corridor):
     """A corridor whose expert remembers how often it was asked."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -231,6 +232,13 @@ def test_an_episode_file_of_other_families_says_so(trained_to_move, tmp_path):
         evaluate_policy("planner", episode_file=file)
 
 
+def test_families_of_ones_own_are_tried_whatever_was_trained(trained_to_move, tmp_path):
+    file = tmp_path / "own.jsonl"
+    errands = [replace(e, family="errand") for e in split_episodes(WORLD, "train") if e.family == "fetch"]
+    write_episodes(file, errands[:2])
+    assert {outcome.family for outcome in evaluate_policy("planner", episode_file=file).outcomes} == {"errand"}
+
+
 def test_a_broken_line_is_named(in_toy_world, tmp_path):
     file = tmp_path / "broken.jsonl"
     write_episodes(file, split_episodes(WORLD, "train")[:2])
@@ -292,6 +300,7 @@ def test_an_episode_of_a_file_is_rolled_out(in_toy_world, tmp_path):
         ),
         ("Could you open the fridge?", ("open_fridge", {})),
         ("shut that fridge", ("close_fridge", {})),
+        ("the Rubik’s cube on the sofa", ("fetch", {"object": "rubriks cube", "target": "sofa"})),
         ("open the fridge and take the apple", None),
         ("pineapple on the sofa", None),
         ("apple", None),

@@ -19,7 +19,7 @@ from llarp_cli.comparison import filling, study
 from llarp_cli.comparison.plan import plan
 from llarp_cli.comparison.study_file import load_study
 from llarp_cli.config import Recipe
-from llarp_cli.errors import SeveralProblems
+from llarp_cli.errors import LlarpError, SeveralProblems
 from llarp_cli.rearrangement.splits import split_episodes
 from llarp_cli.recipes import load_recipe
 from llarp_cli.runs import RunDirectory
@@ -77,6 +77,58 @@ def test_what_a_method_says_itself_goes_before_the_multiple(written):
     assert (lstm.steps, lstm.imitation.steps) == (7000, 500)
     factor = load_study(written(FILE + "comparison: {baseline_factor: 1.5}\n")).recipes["lstm"]
     assert (factor.steps, factor.imitation.steps) == (6000, 3000)
+
+
+def test_who_does_not_imitate_is_not_made_to(written, tmp_path):
+    (tmp_path / "alone.yaml").write_text("imitation: {steps: 0}\n")
+    text = FILE.replace("  imitation.steps: 2000\n", "").replace(
+        "  lstm:\n    recipe: quickstart", "  lstm:\n    recipe: alone.yaml"
+    )
+    loaded = load_study(written(text))
+    assert loaded.recipes["ours"].imitation.steps > 0
+    assert (loaded.recipes["lstm"].steps, loaded.recipes["lstm"].imitation.steps) == (12_000, 0)
+
+
+def test_three_processes_wait_for_each_other_so_that_seeds_come_equally_far(written):
+    text = FILE.replace("seeds: [0, 1]", "seeds: [0, 1]\n    num_processes: 3")
+    recipes = load_study(written(text)).recipes
+    assert recipes["ours"].ppo.finish_share == 1 and recipes["lstm"].ppo.finish_share < 1
+    typed = load_study(
+        written(text.replace("{policy: lstm}", "{policy: lstm, ppo.finish_share: 0.5}\n    num_processes: 3"))
+    )
+    assert typed.recipes["lstm"].ppo.finish_share == 0.5
+
+
+def test_all_methods_are_in_one_environment(written, llarp):
+    result = llarp("study", written(FILE.replace("{policy: lstm}", "{policy: lstm, environment: 'habitat:homes'}")))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(
+        "error: method 'lstm' learns in habitat:homes, the first one in home (study.yaml, line 6)"
+    )
+
+
+def test_what_is_not_learned_is_tried_where_the_others_are(written, monkeypatch):
+    typed = []
+    monkeypatch.setattr(study, "run_llarp", lambda *arguments: typed.append(arguments) or 1)
+    monkeypatch.setattr(study, "lacking", lambda *arguments: ("train",))
+    loaded = load_study(written())
+    with pytest.raises(LlarpError, match="evaluating planner failed"):
+        study.run_study(loaded)
+    (arguments,) = typed
+    assert "--env" not in arguments
+
+    elsewhere = load_study(written(FILE.replace("  steps: 4000", "  environment: habitat:homes\n  steps: 4000")))
+    with pytest.raises(LlarpError, match="evaluating planner failed"):
+        study.run_study(elsewhere)
+    assert typed[-1][:4] == ("eval", "planner", "--env", "habitat:homes")
+
+
+def test_studies_take_place_in_homes(written, llarp):
+    pytest.importorskip("minigrid", reason="needs the extra babyai")
+    text = "methods: {a: {recipe: babyai-goto}}\n"
+    result = llarp("study", written(text))
+    assert result.exit_code == 2 and "studies take place in homes" in result.stderr
+    assert not Path("studies").exists()
 
 
 def test_a_recipe_beside_the_study_is_found(written, tmp_path):

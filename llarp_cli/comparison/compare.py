@@ -176,7 +176,8 @@ def compare(
         for group, names in _groups(wanted).items()
         if any(group in row.groups for row in rows)
     }
-    return Comparison(rows, shown, groups, aligned, wanted, tuple(matches), tuple(_notes(rows, aligned, wanted, shown)))
+    notes = _notes(rows, aligned, wanted, shown, episode_file)
+    return Comparison(rows, shown, groups, aligned, wanted, tuple(matches), tuple(notes))
 
 
 def _groups(wanted: Wanted) -> dict[str, tuple[str, ...]]:
@@ -212,7 +213,21 @@ def _row(method: Method, i: int, aligned: Aligned, wanted: Wanted, threshold: fl
     )
 
 
-def _notes(rows: Sequence[Row], aligned: Aligned, wanted: Wanted, shown: Sequence[str]) -> list[str]:
+def _to_evaluate(method: Method, lacking: Sequence[str]) -> str:
+    """What `llarp eval` calls the first of a method's runs that lacks one of these splits."""
+    run = next(
+        run
+        for run in method.runs
+        if not {record.split for record in run.records if record.steps == run.steps}.issuperset(lacking)
+    )
+    if run.path is not None:
+        return run.name
+    return run.policy if run.recipe is None else "POLICY"
+
+
+def _notes(
+    rows: Sequence[Row], aligned: Aligned, wanted: Wanted, shown: Sequence[str], episode_file: Path | None
+) -> list[str]:
     """What is missing or uneven."""
     notes = []
     for row in rows:
@@ -221,7 +236,9 @@ def _notes(rows: Sequence[Row], aligned: Aligned, wanted: Wanted, shown: Sequenc
         if lacking:
             what = "any split" if len(lacking) == len(shown or wanted.splits) else ", ".join(lacking)
             again = " ".join(f"--split {split}" for split in lacking) if what != "any split" else ""
-            name = row.method.runs[0].name
+            if episode_file is not None:
+                again = f"--episodes {episode_file}"
+            name = _to_evaluate(row.method, lacking)
             notes.append(f"{row.method.label} is not evaluated in {what}{where}: llarp eval {name} {again}".rstrip())
     for split in wanted.splits:
         if split not in shown and any(split in row.sizes for row in rows):

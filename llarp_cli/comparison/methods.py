@@ -222,7 +222,8 @@ def _check_equally_far(runs: Sequence[Run]) -> None:
         told = [f"'{run.name}' at {0 if run.steps is None else run.steps:,}" for run in far]
         raise UsageProblem(
             f"runs of one recipe have not come equally far: {' and '.join(told)} steps",
-            f"go on with the first (llarp train --resume {far[0].name}), or name checkpoints that agree",
+            f"go on with the first (llarp train --resume {far[0].name}), or name checkpoints that agree; "
+            "runs of three processes or more agree with ppo.finish_share=1",
         )
 
 

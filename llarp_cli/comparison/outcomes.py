@@ -90,7 +90,7 @@ def align(compared: Sequence[At], wanted: Wanted) -> Aligned:
         if having:
             identities[split] = _identity(split, having)
     chosen = [
-        [[record for record in records if identities[record.split] == identity_of(record)] for records in runs]
+        [[record for record in records if identities.get(record.split) == identity_of(record)] for records in runs]
         for runs in found
     ]
     seeds = _common_seeds(compared, chosen)

@@ -22,6 +22,8 @@ from llarp_cli.comparison.outcomes import At
 from llarp_cli.comparison.plan import Planned, chosen_methods, clear, plan
 from llarp_cli.comparison.study_file import Study
 from llarp_cli.comparison.tables import markdown_table, report
+from llarp_cli.environments.environment import open_environment
+from llarp_cli.environments.rearrangement import LanguageRearrangement
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.evaluation.evaluate import default_families
 from llarp_cli.evaluation.records import Record, records_in
@@ -40,10 +42,15 @@ def run_study(study: Study, *, only: Sequence[str] = (), say: Say = print) -> Pa
         The report.
 
     Raises:
-        UsageProblem: the directory holds other runs, or cannot be written.
+        UsageProblem: the directory holds other runs, or cannot be written; or it does not take place in homes.
         LlarpError: a training or an evaluation failed.
         KeyboardInterrupt: a signal asked to stop; everything can be gone on with.
     """
+    if not isinstance(open_environment(study.environment), LanguageRearrangement):
+        raise UsageProblem(
+            f"studies take place in homes, and the methods of this one learn in {study.environment}",
+            "elsewhere: llarp train, llarp eval and llarp compare, each by itself",
+        )
     methods = chosen_methods(study, only)
     runs = [one for one in plan(study) if one.method in methods]
     try:
@@ -109,21 +116,24 @@ def _evaluate_bound(study: Study, method: str, trials: Trials, say: Say) -> list
     if options.policy is None:
         return []
     policy = [options.policy]
+    place = [] if study.environment == "home" else ["--env", study.environment]
     for flag, value in (("--backbone", options.backbone), ("--weights", options.weights)):
         policy += [] if value is None else [flag, value]
     trained = [recipe.tasks.families for recipe in study.recipes.values()]
     families = tuple(dict.fromkeys(family for some in trained for family in some)) if all(trained) else ()
     files = []
     for seed in trials.seeds:
-        what = "-".join(part.strip("-") for part in policy) + ("-deterministic" if trials.deterministic else "")
+        words = [part.strip("-") for part in (*policy, *place)] + ["deterministic"] * trials.deterministic
+        what = "-".join(words)
         plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in what)
         path = study.directory / "evaluations" / f"{plain}-seed{seed}.json"
-        if lacking(_evaluated(path), None, "home", families, trials, seed):
+        if lacking(_evaluated(path), None, study.environment, families, trials, seed):
             say(f"evaluating {method}, seed {seed}")
-            splits = [part for split in trials.splits for part in ("--split", split)]
+            where = [*place, *(part for split in trials.splits for part in ("--split", split))]
             if not trials.all_families:
-                splits += [part for family in default_families(families) for part in ("--family", family)]
-            code = run_llarp("eval", *policy, *splits, "--seed", str(seed), *trials.arguments(), "--json", str(path))
+                where += [part for family in default_families(families) for part in ("--family", family)]
+            how = ["--seed", str(seed), *trials.arguments()]
+            code = run_llarp("eval", *policy, *where, *how, "--json", str(path))
             if code:
                 raise LlarpError(f"evaluating {method} failed", "what it said is above")
         files.append(path)

@@ -34,6 +34,8 @@ from llarp_cli.recipes import UniqueKeyLoader, check_names, load_recipe, one_lin
 from llarp_cli.shipped import shipped_studies
 
 STUDIES = Path("studies")
+ALL = 1_000_000
+"""Checkpoints to keep. A run that is cut saves one more each time, for which none of those that are compared may go."""
 
 
 class MethodOptions(Section):
@@ -47,7 +49,8 @@ class MethodOptions(Section):
         steps: environment steps, imitation's included; left out, the recipe's for the first method and for any
             other the first one's by `comparison.baseline_factor`, imitation's too.
         seeds: of training, a run each.
-        num_processes: of a run.
+        num_processes: of a run. Three or more wait for the last of them (`ppo.finish_share`), unless told otherwise:
+            else chance decides how far a run comes in an update, and no two have the same steps.
     """
 
     recipe: str | None = None
@@ -159,6 +162,11 @@ class Study:
     options: StudyOptions
     directory: Path
     recipes: dict[str, Recipe]
+
+    @property
+    def environment(self) -> str:
+        """Where all of it takes place."""
+        return next(iter(self.recipes.values())).environment
 
 
 def load_study(name_or_path: str, directory: Path | None = None) -> Study:
@@ -282,7 +290,17 @@ def _recipes(options: StudyOptions, path: Path, source: str, lines: dict[Locatio
             measure = recipe
         elif "steps" not in own:
             recipe = _longer(recipe, measure, options.comparison.baseline_factor, "imitation.steps" in own)
+        if method.num_processes > 2 and "ppo.finish_share" not in typed:
+            recipe = recipe.model_copy(update={"ppo": recipe.ppo.model_copy(update={"finish_share": 1.0})})
         recipes[name] = _with_checkpoints(recipe, measure, options.comparison, typed)
+        if recipe.environment != measure.environment:
+            where = _where(source, ("methods", name), lines)
+            problems.append(
+                UsageProblem(
+                    f"method '{name}' learns in {recipe.environment}, the first one in {measure.environment} ({where})",
+                    "all methods of a study take place in one environment",
+                )
+            )
     if problems:
         raise _together(problems)
     return recipes
@@ -306,9 +324,10 @@ def _flat(value: dict[str, Any], place: Location = ()) -> Iterator[tuple[Locatio
 
 
 def _longer(recipe: Recipe, measure: Recipe, factor: float, imitation_given: bool) -> Recipe:
-    """A baseline's recipe with a multiple of the first method's steps, as many times the imitation among them."""
+    """A baseline's recipe with a multiple of the first method's steps, as many times the imitation among them; none
+    where one of both does not imitate."""
     update: dict[str, Any] = {"steps": math.ceil(measure.steps * factor)}
-    if not imitation_given:
+    if measure.imitation.steps and recipe.imitation.steps and not imitation_given:
         steps = math.ceil(measure.imitation.steps * factor)
         update["imitation"] = recipe.imitation.model_copy(update={"steps": steps})
     return recipe.model_copy(update=update)
@@ -317,6 +336,6 @@ def _longer(recipe: Recipe, measure: Recipe, factor: float, imitation_given: boo
 def _with_checkpoints(recipe: Recipe, measure: Recipe, comparison: ComparisonOptions, typed: dict) -> Recipe:
     """All checkpoints are kept, at the same steps for every method."""
     every = max(1, math.ceil(measure.steps / comparison.checkpoints))
-    chosen = {"every": every, "keep": math.ceil(recipe.steps / every) + 1}
+    chosen = {"every": every, "keep": ALL}
     chosen = {key: value for key, value in chosen.items() if f"checkpoint.{key}" not in typed}
     return recipe.model_copy(update={"checkpoint": recipe.checkpoint.model_copy(update=chosen)})

@@ -229,7 +229,8 @@ class GymRows:
             }
             finished.append((index, row.episode, told))
             if truncations[index]:
-                final[index] = {"rgb": row.picture}
+                # A copy: what begins now may be drawn into the same buffer.
+                final[index] = {"rgb": row.picture.copy()}
             self._begin(index)
         infos = {"success": success, "invalid_skill": invalid, "finished": finished, "final_obs": final}
         return self._observation(), rewards, terminations, truncations, infos

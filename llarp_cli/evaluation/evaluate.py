@@ -136,7 +136,8 @@ def evaluate_policy(
     opened = open_actor(source, seed=seed, deterministic=deterministic, environment=environment)
     if given is None:
         given = [episode for name in names for episode in place.episodes(name)]
-    wanted = () if all_families else families or default_families(opened.families)
+    own = sorted({episode.family for episode in given} - set(FAMILIES)) if episode_file else ()
+    wanted = () if all_families else families or default_families(opened.families, own)
     episodes, left_out = choose(given, wanted, limit)
     if not episodes:
         asked = ", ".join(families or opened.families)
@@ -167,14 +168,15 @@ def evaluate_policy(
     )
 
 
-def default_families(trained: Sequence[str]) -> tuple[str, ...]:
+def default_families(trained: Sequence[str], own: Sequence[str] = ()) -> tuple[str, ...]:
     """The families that are evaluated unless others are asked for: all, or those that the recipe trains and those
     that no training split has.
 
     Args:
         trained: by the recipe; empty for all.
+        own: that only a file has.
     """
-    return (*trained, *(family for family in FAMILIES if family not in TRAINED)) if trained else ()
+    return (*trained, *(family for family in FAMILIES if family not in TRAINED), *own) if trained else ()
 
 
 def choose(given: Sequence[Any], families: Sequence[str], limit: int | None) -> tuple[list[Any], dict[str, int]]:

@@ -1,7 +1,7 @@
 """Outcomes that are kept, so that policies can be compared without running them again.
 
-    RUN/evaluations/<steps>/<split>-<hash>-seed<seed>.json       skills were sampled
-    RUN/evaluations/<steps>/<split>-<hash>-deterministic.json    the likeliest was taken; its seed is inside
+    RUN/evaluations/<steps>/<split>-<hash>-seed<seed>.json                  skills were sampled
+    RUN/evaluations/<steps>/<split>-<hash>-seed<seed>-deterministic.json    the likeliest was taken
 
 A record is one split of one checkpoint under one seed. It says which weights, which episodes and which world its
 outcomes are of, so that outcomes of different things are never taken together. How an episode goes depends on
@@ -10,6 +10,7 @@ none of the others, so that evaluations of parts of a split add up. Importing th
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -83,7 +84,8 @@ class Record(BaseModel):
     @property
     def file_name(self) -> str:
         how = "-deterministic" if self.deterministic else ""
-        return f"{self.split}-{self.episodes_sha256[:8]}-seed{self.seed}{how}.json"
+        which = hashlib.sha256(f"{self.world}\n{self.source}\n{self.episodes_sha256}".encode()).hexdigest()
+        return f"{self.split}-{which[:8]}-seed{self.seed}{how}.json"
 
     def same_but_outcomes(self, other: Record) -> bool:
         """Whether both are of the same policy, episodes, world and chance."""
@@ -99,8 +101,9 @@ _RECORDS = TypeAdapter(list[Record])
 def run_of(policy: Path) -> Path | None:
     """The run directory that a checkpoint lies in, if it does."""
     checkpoint = policy.resolve()
-    run = checkpoint.parents[1]
-    return run if checkpoint.parent.name == "checkpoints" and (run / "run.json").is_file() else None
+    run = checkpoint.parent.parent
+    numbered = checkpoint.parent.name == "checkpoints" and checkpoint.name.isdecimal()
+    return run if numbered and (run / "run.json").is_file() else None
 
 
 def keep(run: Path, record: Record) -> None:

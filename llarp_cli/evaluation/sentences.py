@@ -19,6 +19,7 @@ from llarp_cli.rearrangement.environment import MAX_LETTERS
 from llarp_cli.rearrangement.episodes import Episode, Task
 from llarp_cli.rearrangement.facts import Facts
 from llarp_cli.rearrangement.goals import CompiledGoals, parse
+from llarp_cli.rearrangement.instructions import NOUNS
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.splits import OBJECTS
 from llarp_cli.rearrangement.tasks import FAMILIES, Asked
@@ -200,5 +201,9 @@ def _no_goal() -> str:
 
 def _mentioned(names: tuple[str, ...], text: str) -> list[str]:
     """Names in a text, in the order in which they appear."""
-    found = {name: re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE) for name in names}
+    text = text.replace("’", "'")
+    found = {
+        name: re.search(rf"\b({re.escape(name)}|{re.escape(NOUNS.get(name, name))})\b", text, re.IGNORECASE)
+        for name in names
+    }
     return sorted((name for name, match in found.items() if match), key=lambda name: found[name].start())
