@@ -221,6 +221,15 @@ def test_seeds_worlds_files_and_ways_of_choosing_are_kept_apart(tmp_path):
     assert len(kept(folder)) == 5
 
 
+@pytest.mark.parametrize("split", ["../../../../elsewhere", "/elsewhere", "kitchen/hard", "a:b", "ü" * 300])
+def test_whatever_a_file_calls_its_split_the_evaluation_stays_in_the_run(tmp_path, split):
+    folder = make_run(tmp_path / "a", checkpoints=[1000])
+    tried(folder, 1000, split, [1], source="mine.jsonl")
+    tried(folder, 1000, split + "2", [1, 0], source="mine.jsonl")
+    assert {(found.split, len(found.outcomes)) for found in kept(folder)} == {(split, 1), (split + "2", 2)}
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_only_numbered_checkpoints_are_a_runs(tmp_path):
     folder = make_run(tmp_path / "a", checkpoints=[1000])
     assert run_of(folder / "checkpoints" / "1000") == folder.resolve()

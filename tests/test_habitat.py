@@ -39,6 +39,7 @@ from llarp_cli.rearrangement.draws import Draws
 from llarp_cli.rearrangement.episode_files import read_episodes, write_episodes
 from llarp_cli.rearrangement.episodes import PlacedObject
 from llarp_cli.rearrangement.facts import Facts, inside
+from llarp_cli.rearrangement.relations import RELATIONS, answer
 from llarp_cli.rearrangement.splits import TrainingEpisodes, possible, training_task
 from llarp_cli.rearrangement.tasks import make_task
 from llarp_cli.rearrangement.vocabulary import JOINTS, RECEPTACLES, SURFACES, TARGETS
@@ -153,6 +154,7 @@ def test_a_scene_of_two_tables_has_two_tables(tables):
     assert scene.surfaces[SURFACES.index("black table"), 1] == pytest.approx(700, abs=2)
     assert known.targets[TARGETS.index("fridge handle")].tolist() == pytest.approx([0.2, 0.9, -1.93], abs=1e-3)
     # What is not there is out of reach from everywhere, and going there harms nobody.
+    assert not any(answer(name, scene) for name in RELATIONS if {"sink", "TV stand"} & set(RELATIONS[name].named))
     absent = scene.boxes[RECEPTACLES.index("sink"), [0, 2]]
     assert (absent > 100_000).all()
     assert scene.stands[TARGETS.index("sink")].tolist() == [*scene.starts[0].tolist(), 0]
@@ -209,6 +211,31 @@ def test_states_are_equal_after_the_same_skills(pair):
         assert np.abs(moved - (home.positions - before[1])).max() < 2e-3, JOINTS[joint]
     both("set_joints", np.array([2]), np.array([0.0]))
     assert facts[0].closed[0, 2] and not facts[0].opened[0, 2]
+
+
+def test_what_is_put_in_a_drawer_that_opens_less_lies_in_it(homes, monkeypatch):
+    described = homes.spec
+
+    def shallow(scene):
+        spec = json.loads(json.dumps(described(scene)))
+        for joint in (spec["joints"]["left drawer"], *filter(None, spec["joint_order"])):
+            if joint["link"] == "left_drawer":
+                joint["open"] = 0.3
+        return spec
+
+    monkeypatch.setattr(homes, "spec", shallow)
+    simulator = homes.simulator(1, 16)
+    simulator.reset(0, arrangement(homes))
+    one, drawer, slide = np.array([0]), np.array([RECEPTACLES.index("left drawer")]), np.array([0])
+    lain = []
+    for value in (0.0, 0.45):
+        simulator.set_joints(one, slide, np.array([value]))
+        simulator.grasp(one, np.array([3]))
+        simulator.release(one, drawer, np.array([[0.3, 0.2]]))
+        simulator.set_joints(one, slide, np.array([0.0]))
+        lain.append(simulator.positions[0, 3].copy())
+    simulator.close()
+    assert np.abs(lain[0] - lain[1]).max() < 2e-3
 
 
 def test_objects_do_not_stand_in_each_other(homes):

@@ -360,6 +360,8 @@ def test_things_are_what_the_agent_sees():
     assert {thing.place for thing in seen if thing.in_reach} == {"black table"}
     session.view(200)
     assert session.things() == things  # not what another picture shows
+    session.use(next(number for number, able in enumerate(session.possible()) if not able))
+    assert session.things() == things, "a skill that cannot be used changes nothing"
     session.use(skill("pick", seen[0].category))
     (held,) = [thing for thing in session.things() if thing.place == "the hand"]
     assert held.index == seen[0].index and not held.in_reach

@@ -63,6 +63,18 @@ def planned(heading=0, **moved):
     return Scene("made up", boxes, np.zeros((7, 7), np.int64), stands, np.zeros((0, 2), np.int64))
 
 
+def test_what_is_not_there_is_no_landmark():
+    whole = planned()
+    for name in RELATIONS:
+        for missing in RELATIONS[name].named:
+            assert answer(name, replace(whole, absent=frozenset([missing]))) is None
+    assert any(answer(name, whole) for name in RELATIONS)
+    # Every piece of furniture that a phrase speaks of is known to be spoken of.
+    for relation in RELATIONS.values():
+        spoken = {place for place in RECEPTACLES if any(place in phrase for phrase in relation.phrases)}
+        assert spoken <= set(relation.named)
+
+
 def gap(scene, one, other):
     """The least distance between two boxes seen from above, by points along their edges; metres."""
     outlines = []

@@ -2,6 +2,7 @@ import hashlib
 import resource
 import time
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -283,6 +284,17 @@ def test_what_a_task_needs_is_not_hidden():
                     point = camera + share * (middle - camera)
                     level = np.hypot(point[0] - other.position[0], point[2] - other.position[2])
                     assert level > size.radius - 2 or point[1] > surface + size.height - 2
+
+
+def test_upstairs_things_stand_as_downstairs():
+    below = WORLD.scene("test-0")
+    up = np.array([0, 3000, 0, 0, 0, 0, 0])
+    above = replace(below, boxes=below.boxes + up, surfaces=below.surfaces + up, floor=3000)
+    for number in range(20):
+        one, other = (arrange(TASKS[number], scene, SIZES, 35, Draws("stairs", number)) for scene in (below, above))
+        for low, high in zip(one.objects, other.objects, strict=True):
+            x, y, z = low.position
+            assert high == replace(low, position=(x, y + 3000, z))
 
 
 def test_fewer_and_more_objects():

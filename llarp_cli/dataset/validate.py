@@ -24,7 +24,9 @@ from llarp_cli.rearrangement.skills import SKILL_INDEX
 from llarp_cli.rearrangement.tasks import FAMILIES
 
 ROWS = 64
-"""Episodes played at once."""
+"""Episodes played at once in the embedded home."""
+ROWS_ELSEWHERE = 4
+"""Where every row is a process of a gigabyte or two."""
 SMALLEST_PICTURE = 16
 """Side of pictures that nobody looks at, pixels."""
 ANY_SKILL = SKILL_INDEX["go_to", "sofa"]
@@ -133,27 +135,30 @@ def validate(world: World, sources: Sequence[Source], limit: int = 100) -> Repor
     report = Report()
     checker = _Checker(world, report, limit)
     begun = process_time()
-    for source in sources:
-        before = report.episodes
-        try:
-            for batch in _batches(counted(source.read(), source.count)):
-                checker.check(source.name, batch)
-        except UsageProblem as problem:
-            if report.episodes == before:
-                raise
-            report.unreadable += 1
-            checker.tell(source.name, None, None, [problem.message.removeprefix(source.name).lstrip(",: ")])
+    try:
+        for source in sources:
+            before = report.episodes
+            try:
+                for batch in _batches(counted(source.read(), source.count), checker.rows):
+                    checker.check(source.name, batch)
+            except UsageProblem as problem:
+                if report.episodes == before:
+                    raise
+                report.unreadable += 1
+                checker.tell(source.name, None, None, [problem.message.removeprefix(source.name).lstrip(",: ")])
+    finally:
+        checker.close()
     report.seconds = process_time() - begun
     return report
 
 
-def _batches(lines: Iterable[Numbered]) -> Iterator[list[Numbered]]:
-    """Lines in lists of 64; those read before a file breaks off come first."""
+def _batches(lines: Iterable[Numbered], rows: int) -> Iterator[list[Numbered]]:
+    """Lines in lists of so many; those read before a file breaks off come first."""
     batch: list[Numbered] = []
     try:
         for one in lines:
             batch.append(one)
-            if len(batch) == ROWS:
+            if len(batch) == rows:
                 yield batch
                 batch = []
     except UsageProblem:
@@ -169,7 +174,12 @@ class _Checker:
 
     def __init__(self, world: World, report: Report, limit: int):
         self._world, self._report, self._limit = world, report, limit
-        self._play = Play(world, ROWS, SMALLEST_PICTURE, RewardOptions(), MAX_STEPS, seed=0)
+        self.rows = ROWS if world.name == "home" else ROWS_ELSEWHERE
+        self._play = Play(world, self.rows, SMALLEST_PICTURE, RewardOptions(), MAX_STEPS, seed=0)
+
+    def close(self) -> None:
+        """End the simulators."""
+        self._play.simulator.close()
 
     def tell(self, source: str, line: int | None, name: str | None, reasons: Sequence[str]) -> None:
         """Add what is wrong with one line."""
@@ -182,7 +192,7 @@ class _Checker:
         """Check at most as many lines as there are rows."""
         report = self._report
         found: list[list[str]] = []
-        started: dict[int, Episode | None] = dict.fromkeys(range(ROWS))
+        started: dict[int, Episode | None] = dict.fromkeys(range(self.rows))
         for row, (_, one) in enumerate(batch):
             if isinstance(one, BadLine):
                 found.append([one.message])
@@ -222,8 +232,8 @@ class _Checker:
             else:
                 plans[row] = plan
         while plans:
-            actions = np.zeros(ROWS, np.int64)
-            playing = np.zeros(ROWS, bool)
+            actions = np.zeros(self.rows, np.int64)
+            playing = np.zeros(self.rows, bool)
             for row, plan in plans.items():
                 actions[row], playing[row] = plan.pop(0), True
             outcome = play.act(actions, playing)

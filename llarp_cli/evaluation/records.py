@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from llarp_cli.runs import write_text
 EVALUATIONS = "evaluations"
 BENCHMARK = "benchmark"
 """Where episodes come from that are no file's."""
+LONGEST = 60
+"""Letters of a split's name in the name of a file."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,10 @@ class Record(BaseModel):
     @property
     def file_name(self) -> str:
         how = "-deterministic" if self.deterministic else ""
-        which = hashlib.sha256(f"{self.world}\n{self.source}\n{self.episodes_sha256}".encode()).hexdigest()
-        return f"{self.split}-{which[:8]}-seed{self.seed}{how}.json"
+        which = "\n".join([self.split, self.world, self.source, self.episodes_sha256])
+        # The split of a file's episodes is any text, and must not lead elsewhere.
+        split = re.sub(r"[^\w-]", "_", self.split, flags=re.ASCII)[:LONGEST]
+        return f"{split}-{hashlib.sha256(which.encode()).hexdigest()[:8]}-seed{self.seed}{how}.json"
 
     def same_but_outcomes(self, other: Record) -> bool:
         """Whether both are of the same policy, episodes, world and chance."""

@@ -306,6 +306,10 @@ def situation(simulator: Simulator) -> bytes:
 
 def _choose(place: Environment, opened: Opened, split: str | None, episode_file: Path | None, index: int | None) -> Any:
     episodes = place.episodes(split or place.film_split) if episode_file is None else place.read(episode_file)
+    if not episodes:
+        raise UsageProblem(
+            f"in {place.name} no episode of '{split or place.film_split}' can be done", "choose another split"
+        )
     if index is None:
         return next((e for e in episodes if not opened.families or e.family in opened.families), episodes[0])
     return episode_at(episodes, index)

@@ -25,6 +25,8 @@ from llarp_cli.rearrangement.splits import OBJECTS
 from llarp_cli.rearrangement.tasks import FAMILIES, Asked
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, SURFACES
 
+DETERMINER = r"(?:an?|the|any|every|each|my|your|our|one)"
+PRONOUN = r"(?:I|you|he|she|it|we|they|one)"
 AWAY = r"(?:from|off|out of)\s+(?:\w+\s+)?"
 """What stands before the place where something is now."""
 
@@ -199,11 +201,14 @@ def _no_goal() -> str:
     return "no goal is known for this sentence: success is not judged"
 
 
+def _pattern(name: str) -> str:
+    # "Can you" names no can: that has an article, with at most one word before it that is no pronoun.
+    before = rf"\b{DETERMINER}\s+(?:(?!{PRONOUN}\b)\w+\s+)?" if name == "can" else r"\b"
+    return rf"{before}(?:{re.escape(name)}|{re.escape(NOUNS.get(name, name))})\b"
+
+
 def _mentioned(names: tuple[str, ...], text: str) -> list[str]:
     """Names in a text, in the order in which they appear."""
     text = text.replace("’", "'")
-    found = {
-        name: re.search(rf"\b({re.escape(name)}|{re.escape(NOUNS.get(name, name))})\b", text, re.IGNORECASE)
-        for name in names
-    }
+    found = {name: re.search(_pattern(name), text, re.IGNORECASE) for name in names}
     return sorted((name for name, match in found.items() if match), key=lambda name: found[name].start())

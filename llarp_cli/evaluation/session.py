@@ -310,7 +310,9 @@ class Session:
 
     def view(self, size: int) -> NDArray[np.uint8]:
         """What the agent sees, uint8 [size, size, 3]."""
-        return self._play.simulator.render(size)[0].copy()
+        picture = self._play.simulator.render(size)[0].copy()
+        self._play.drawn_otherwise()  # what is seen is counted in the picture that was drawn last
+        return picture
 
     def map(self, size: int) -> NDArray[np.uint8]:
         """The home from above, uint8 [size, size, 3]."""

@@ -7,7 +7,9 @@ const LOST = { error: "llarp does not answer", hint: "was it stopped? start it a
 let state = null;
 let camera = "top_down";
 let running = false;
+let runs = 0;
 let busy = false;
+let using = false;
 let last = Promise.resolve();
 
 /** An element with classes and children, which are elements or text. */
@@ -154,8 +156,10 @@ function enable() {
   $("reset").disabled = busy || running || !state?.events.length;
 }
 
+/** Step until somebody pauses it, or begins another run while this one waits. */
 async function run() {
-  while (running) {
+  const mine = ++runs;
+  while (running && mine === runs) {
     if (!await send("/step", {})) running = false;
     enable();
     if (running) await new Promise(resume => setTimeout(resume, Number($("pace").value)));
@@ -190,7 +194,10 @@ document.addEventListener("click", event => {
     const { name, why_not: why } = state.skills[pressed.dataset.skill];
     running = false;
     if (why) tell(`“${name}” is not possible: ${why}`);
-    else send("/use", { skill: Number(pressed.dataset.skill) });
+    else if (!using) { // a second click is too quick: the first one is still under way
+      using = true;
+      send("/use", { skill: Number(pressed.dataset.skill) }).finally(() => { using = false; });
+    }
   }
 });
 

@@ -55,8 +55,9 @@ class _Standing(NamedTuple):
 class _Top:
     """A surface being filled."""
 
-    def __init__(self, name: str, row: list[int], stand: list[int]):
+    def __init__(self, name: str, row: list[int], stand: list[int], floor: int):
         self.name = name
+        self.floor = floor
         self.x, self.height, self.z, heading, self.half_x, self.half_z, _ = row
         self.cos, self.sin = turn(heading)
         cos, sin = turn(stand[2])
@@ -111,7 +112,7 @@ class _Top:
         if aside * aside > width * width * square:
             return False
         leaving = min(square, along + front.radius * (math.isqrt(square) + 1))
-        above = CAMERA_HEIGHT - self.height
+        above = CAMERA_HEIGHT + self.floor - self.height
         return (above - front.tall) * square < (above - behind.tall // 2) * leaving
 
 
@@ -164,7 +165,7 @@ def _tops(scene: Scene) -> list[_Top]:
     """The scene's surfaces that have room for anything, empty."""
     stands = scene.stands.tolist()
     return [
-        _Top(name, row, stands[_FIRST_RECEPTACLE + RECEPTACLES.index(name)])
+        _Top(name, row, stands[_FIRST_RECEPTACLE + RECEPTACLES.index(name)], scene.floor)
         for name, row in zip(SURFACES, scene.surfaces.tolist(), strict=True)
         if row[4] and row[5]
     ]

@@ -166,6 +166,10 @@ class Play:
         self.searcher.look(rows)
         return self.pictures
 
+    def drawn_otherwise(self) -> None:
+        """Somebody drew the simulator's homes in another size: they are drawn again before anything is made of them."""
+        self._changed[:] = True
+
     def picture(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Copies of the pictures of some rows as they are now: uint8 [len(rows), size, size, 3]."""
         return self.simulator.render(self.image_size, rows)[rows]

@@ -32,11 +32,13 @@ class Relation:
         phrases: what to call the place in a sentence, without article.
         targets: the receptacles that it singles out in some scene.
         find: which receptacle it singles out in a scene; None where that is not clear-cut.
+        named: the receptacles that the phrases speak of; where one is missing, they say nothing.
     """
 
     phrases: tuple[str, ...]
     targets: tuple[str, ...]
     find: Callable[[Scene], str | None]
+    named: tuple[str, ...]
 
 
 def answer(name: str, scene: Scene) -> str | None:
@@ -47,6 +49,8 @@ def answer(name: str, scene: Scene) -> str | None:
         scene: its geometry.
     """
     relation = RELATIONS[name]
+    if scene.absent.intersection(relation.named):
+        return None
     found = relation.find(scene)
     return found if found in relation.targets else None
 
@@ -153,7 +157,7 @@ def _near_table(landmark: str) -> Relation:
         f"table that is closer to the {landmark} than the other table",
         f"nearer of the two tables, seen from the {landmark}",
     )
-    return Relation(phrases, _TABLES, _nearest(_TABLES, landmark))
+    return Relation(phrases, _TABLES, _nearest(_TABLES, landmark), (*_TABLES, landmark))
 
 
 def _far_table(landmark: str) -> Relation:
@@ -162,7 +166,7 @@ def _far_table(landmark: str) -> Relation:
         f"table that is farther away from the {landmark} than the other",
         f"more distant of the two tables, seen from the {landmark}",
     )
-    return Relation(phrases, _TABLES, _nearest(_TABLES, landmark, -1))
+    return Relation(phrases, _TABLES, _nearest(_TABLES, landmark, -1), (*_TABLES, landmark))
 
 
 def _near_surface(landmark: str, targets: tuple[str, ...]) -> Relation:
@@ -173,7 +177,7 @@ def _near_surface(landmark: str, targets: tuple[str, ...]) -> Relation:
         f"closest surface to the {landmark}",
     )
     others = [name for name in ("chair", *SURFACES) if name != landmark]
-    return Relation(phrases, targets, _nearest(others, landmark))
+    return Relation(phrases, targets, _nearest(others, landmark), (landmark,))
 
 
 RELATIONS: dict[str, Relation] = {
@@ -185,6 +189,7 @@ RELATIONS: dict[str, Relation] = {
         ),
         ("sink",),
         _beside("left counter", 1),
+        ("left counter",),
     ),
     "left of the right counter": Relation(
         (
@@ -194,6 +199,7 @@ RELATIONS: dict[str, Relation] = {
         ),
         ("sink",),
         _beside("right counter", -1),
+        ("right counter",),
     ),
     "between the counters": Relation(
         (
@@ -203,6 +209,7 @@ RELATIONS: dict[str, Relation] = {
         ),
         ("sink",),
         _between("left counter", "right counter"),
+        _COUNTERS,
     ),
     "left of the sink": Relation(
         (
@@ -212,6 +219,7 @@ RELATIONS: dict[str, Relation] = {
         ),
         ("left counter",),
         _beside("sink", -1),
+        ("sink",),
     ),
     "right of the sink": Relation(
         (
@@ -221,16 +229,19 @@ RELATIONS: dict[str, Relation] = {
         ),
         ("right counter",),
         _beside("sink", 1),
+        ("sink",),
     ),
     "counter near the fridge": Relation(
         ("counter nearer to the fridge", "counter on the same side of the sink as the fridge"),
         _COUNTERS,
         _nearest(_COUNTERS, "fridge"),
+        (*_COUNTERS, "sink", "fridge"),
     ),
     "counter far from the fridge": Relation(
         ("counter farther from the fridge", "counter that the sink separates from the fridge"),
         _COUNTERS,
         _nearest(_COUNTERS, "fridge", -1),
+        (*_COUNTERS, "sink", "fridge"),
     ),
     "table near the sofa": _near_table("sofa"),
     "table far from the sofa": _far_table("sofa"),

@@ -51,6 +51,7 @@ class Scene:
         absent: those of `vocabulary.TARGETS` that the scene does not have, or that the robot cannot come near to.
             Boxes and targets of what is not there are out of reach from everywhere; going to one leads to the first of
             `starts`. A surface without extents in `surfaces` has no room for objects at the start.
+        floor: the height of the ground.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Scene:
     stands: NDArray[np.int64]
     starts: NDArray[np.int64]
     absent: frozenset[str] = frozenset()
+    floor: int = 0
 
 
 class Simulator(Protocol):

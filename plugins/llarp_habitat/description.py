@@ -293,6 +293,9 @@ def _box(given: str | BoxGiven) -> Any:
 
 def _check(path: Path, written: Written) -> None:
     """Names that the benchmark has, and enough of them."""
+    for kind in ("train", "test"):
+        if not expanded(getattr(written.scenes, kind)):
+            raise UsageProblem(f"'{path}': scenes.{kind} names no scene", "{first-last} counts upwards: apt_{1-3}")
     for kind, names, known in (
         ("receptacle", written.receptacles, RECEPTACLES),
         ("joint", written.joints, JOINTS),

@@ -18,7 +18,7 @@ from llarp_cli.home.camera import AHEAD, HEIGHT, PITCH
 from llarp_cli.home.scenes import PICK_BEARING, PICK_REACH, half_view
 from llarp_cli.rearrangement.facts import DRAWER_RECEPTACLES, TARGET_REACH
 from llarp_cli.rearrangement.simulator import Scene
-from llarp_cli.rearrangement.vocabulary import JOINTS, OPEN_JOINT, RECEPTACLES, SURFACES, TARGETS
+from llarp_cli.rearrangement.vocabulary import JOINTS, RECEPTACLES, SURFACES, TARGETS
 
 FAR_AWAY = 900_000
 """Where what a scene does not have is, millimetres along x and z: out of reach from everywhere."""
@@ -106,7 +106,9 @@ def known(name: str, facts: dict[str, Any]) -> Known:
         number = len(JOINTS) + row
         targets[number] = box.x, box.y, box.z
         above = heights[row] - facts["floor"]
-        stand = _stand(receptacle, facts["places"][receptacle], targets[number], box, above)
+        slide = facts["joints"].get(receptacle, {}).get("slide", (0.0, 0.0, 0.0))
+        out = math.hypot(slide[0], slide[2])
+        stand = _stand(receptacle, facts["places"][receptacle], targets[number], box, above, out)
         if stand is not None:
             stands[number] = stand
             absent.discard(receptacle)
@@ -128,7 +130,7 @@ def known(name: str, facts: dict[str, Any]) -> Known:
             f"in scene '{name}' objects can be seen and reached on fewer than two surfaces",
             "name other receptacles in the description, or clear the floor before them",
         )
-    scene = Scene(name, rows, surfaces, stands, starts, frozenset(absent))
+    scene = Scene(name, rows, surfaces, stands, starts, frozenset(absent), round(1000 * facts["floor"]))
     return Known(scene, targets, facts["floor"], heights, tuple(facts["low"]), tuple(facts["high"]))
 
 
@@ -166,11 +168,16 @@ def _whole(box: _Box) -> tuple[int, ...]:
 
 
 def _stand(
-    target: str, places: list[list[float]], at: NDArray[np.float64], box: _Box | None, height: float = 0.0
+    target: str,
+    places: list[list[float]],
+    at: NDArray[np.float64],
+    box: _Box | None,
+    height: float = 0.0,
+    out: float = 0.0,
 ) -> tuple[int, int, int] | None:
     """The pose before a target: x, z, heading; None where the robot cannot come near to it.
 
-    `height` is that of the box's surface above the floor.
+    `height` is that of the box's surface above the floor, `out` how far a drawer opens.
     """
     found = np.array(places, float).reshape(-1, 3)
     distance = np.hypot(found[:, 0] - at[0], found[:, 1] - at[2])
@@ -184,10 +191,10 @@ def _stand(
     else:
         grid = np.linspace(-0.8, 0.8, 5)
         u, v = (axis.ravel() for axis in np.meshgrid(grid * box.half_x, grid * box.half_z))
-        joint = JOINTS.index(target) if target in JOINTS and target != "fridge" else None
-        points = box.points(u, v, 0.0 if joint is None else OPEN_JOINT[joint])
+        drawer = target in JOINTS and target != "fridge"
+        points = box.points(u, v, out if drawer else 0.0)
         good = _in_reach(found, heading, points)
-        if joint is None and target != "fridge":
+        if not drawer and target != "fridge":
             good &= _in_view(found, heading, points, height)
         worth = good.mean(axis=1)
     worth = worth * np.where(found[:, 2] >= _IN_VIEW, 1.0, 0.3)

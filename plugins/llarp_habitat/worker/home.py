@@ -67,7 +67,10 @@ class Home:
         engine = self.engine
         if engine.load(spec, sizes) or not self._links:
             self._links = [self._link(given) for given in spec["joint_order"]]
+        self._closed = []
         for joint, value in enumerate(self.state["joints"].tolist()):
+            self._set(joint, 0.0)
+            self._closed.append(self._place_of(joint))
             self._set(joint, value)
         self._objects = engine.objects(self._assets)
         extents = [(np.array(one.aabb.min, float), np.array(one.aabb.max, float)) for one in self._objects]
@@ -93,8 +96,8 @@ class Home:
         held = int(state["held"][0])
         state["held"][0] = -1
         joint = int(self._geometry["drawers"][receptacle])
-        out = state["joints"][joint] if joint >= 0 else 0.0
-        middle = box[0] - math.sin(box[3]) * out, box[2] + math.cos(box[3]) * out
+        out = self._place_of(joint) - self._closed[joint] if joint >= 0 else np.zeros(3)
+        middle = box[0] + float(out[0]), box[2] + float(out[2])
         surface = float(self._geometry["surfaces"][receptacle])
         x, z = self._free(held, box, middle, surface, spot)
         self._move(held, [x, surface + self._rest[held], z], about_up(box[3]))
