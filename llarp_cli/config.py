@@ -72,7 +72,8 @@ class BackboneOptions(Section):
         device_map: "auto" spreads a model that one GPU cannot hold over all of them, the main memory and the disk; each
             of several processes over its own share of the GPUs.
         gradient_checkpointing: keep only the layers' inputs for the pass backward and compute the rest again, which
-            takes a third more time and far less memory; "auto" where memory is short. Gradients are the same.
+            takes a third more time and far less memory (bitsandbytes' 8-bit layers keep theirs all the same); "auto"
+            where memory is short. Gradients are the same.
         cuda_graphs: on a GPU, record a step of acting once and replay it: for unquantised models on one GPU, without
             low-rank updates.
         lora: low-rank updates.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from llarp_cli import runs
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
-from llarp_cli.evaluation.records import BENCHMARK, Record, kept
+from llarp_cli.evaluation.records import BENCHMARK, Record, kept, records_in
 from llarp_cli.evaluation.results import Results
 from llarp_cli.files import replacing_folder
 from llarp_cli.model_card import model_card, read_results
@@ -218,8 +218,8 @@ def latest_results(checkpoint: Path, config: PolicyConfig) -> dict[str, Any] | N
         return None
     for file in sorted(run.glob("eval*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         results = read_results(file)
-        # The run may have been moved, and the file names it as seen from another directory.
-        if Path(results["policy"]).resolve().parts[-3:] == checkpoint.resolve().parts[-3:]:
+        weights = {record.adapter_sha256 for record in records_in(results) or ()}
+        if weights == {config.adapter_sha256}:
             return results
     return _kept_results(run, checkpoint, config)
 

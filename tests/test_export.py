@@ -314,10 +314,22 @@ def test_a_run_stands_for_the_checkpoint_that_eval_evaluates(run):
     assert llarp_cli.load_policy(run / "checkpoints" / "best").recipe.seed == 100
 
 
-def results(success: float, policy: str = "one/checkpoints/200") -> dict:
+def results(success: float, checkpoint: Path) -> dict:
+    """What `eval --json` tells of a checkpoint, from another directory, by a link that has moved since."""
+    sha = json.loads((checkpoint / "config.json").read_text())["adapter_sha256"]
+    about = {
+        "policy": "llarp",
+        "steps": 1,
+        "world": "home",
+        "version": "2",
+        "split": "rephrasing",
+        "source": "benchmark",
+    }
+    about |= {"adapter_sha256": sha, "episodes_sha256": "0" * 64, "seed": 5, "deterministic": False, "outcomes": []}
     split = {"episodes": 200, "successes": int(200 * success), "success": success, "interval": [0.8, 0.9]}
     return {
-        "policy": f"elsewhere/{policy}",
+        "policy": "elsewhere/one/checkpoints/last",
+        "records": [about],
         "backbone": "fake",
         "seed": 5,
         "splits": {"rephrasing": split},
@@ -326,12 +338,12 @@ def results(success: float, policy: str = "one/checkpoints/200") -> dict:
 
 
 def test_an_export_is_small_complete_and_acts_as_its_checkpoint(run, tmp_path):
-    (run / "eval-1.json").write_text(json.dumps(results(0.25)))
+    first, last = run / "checkpoints" / "100", run / "checkpoints" / "200"
+    (run / "eval-1.json").write_text(json.dumps(results(0.25, last)))
     os.utime(run / "eval-1.json", (1, 1))
-    (run / "eval-2.json").write_text(json.dumps(results(0.855)))
+    (run / "eval-2.json").write_text(json.dumps(results(0.855, last)))
     os.utime(run / "eval-2.json", (2, 2))
-    (run / "eval-3.json").write_text(json.dumps(results(0.5, policy="one/checkpoints/100")))  # of another checkpoint
-    (run / "eval-4.json").write_text(json.dumps(results(0.6, policy="two/checkpoints/200")))  # of another run
+    (run / "eval-3.json").write_text(json.dumps(results(0.5, first)))  # of another checkpoint
     out = export_policy(run, tmp_path / "apple-fetcher")
     assert sorted(p.name for p in out.iterdir()) == sorted([*POLICY_FILES, "README.md"])
     np.testing.assert_array_equal(

@@ -48,6 +48,26 @@ def test_only_the_language_model_computes_in_it(dtype):
     assert model.weights_hash() == model.identity.hash
 
 
+@pytest.mark.parametrize("rank", [0, 2])
+def test_small_gradients_survive_float16(rank):
+    """A loss a millionth of the size gives gradients a millionth of the size."""
+    if rank:
+        pytest.importorskip("peft", reason="needs the extra lora")
+    policy = make_policy("llarp", backbone=backbone("float16", lora={"rank": rank, "dropout": 0.0} if rank else {}))
+    fragments = of_policy(policy, LENGTHS, policy.num_actions).fragments(range(4))[0]
+
+    def gradients(size):
+        logits, values = policy.evaluate(fragments)
+        (size * (logits.square().mean() + values.mean())).backward()
+        behind = [*policy.adapter.observation.parameters(), *(policy.updates.parameters() if rank else ())]
+        found = torch.cat([parameter.grad.flatten() / size for parameter in behind])
+        policy.zero_grad()
+        return found
+
+    whole, small = gradients(1.0), gradients(1e-6)
+    assert (whole - small).norm() < 0.01 * whole.norm()
+
+
 def test_it_rounds_as_the_stock_model_does():
     """To float32 weights' results, ours is as near as the stock model's in the same precision."""
     half, plain = backbone(), stock(backbone()).bfloat16()

@@ -206,6 +206,7 @@ def test_collecting_goes_on_from_its_state():
     state = straight.state_dict()
     resumed = collector(seed=9)
     resumed.load_state_dict(state)
+    resumed.rebuild()
     one, other = straight.collect(7), resumed.collect(7)
     assert torch.equal(one.actions, other.actions) and torch.equal(one.log_probs, other.log_probs)
     assert torch.equal(one.next_values, other.next_values)
@@ -255,6 +256,7 @@ def test_groups_go_on_from_their_state():
     straight.collect(5)
     straight.rebuild()
     resumed.load_state_dict(straight.state_dict())
+    resumed.rebuild()
     one, other = straight.collect(7), resumed.collect(7)
     assert torch.equal(one.actions, other.actions) and torch.equal(one.next_values, other.next_values)
 

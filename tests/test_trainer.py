@@ -17,6 +17,7 @@ from toy_learning import ToyPolicy, open_toy, toy_recipe, toy_trainer, train_toy
 
 from llarp_cli.config import Recipe
 from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.learning.checkpoint import load_tensors, save_tensors
 from llarp_cli.learning.progress import Progress
 from llarp_cli.learning.trainer import SuccessAverage
 from llarp_cli.runs import RunDirectory
@@ -93,6 +94,28 @@ def test_each_process_goes_on_with_its_own_order_of_minibatches(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "minibatch_order": other}))
     again = resumed(trainer.run, steps=256)
     assert again.learner.random.bit_generator.state == trainer.learner.random.bit_generator.state
+
+
+def test_a_run_of_another_kind_of_device_goes_on(tmp_path):
+    trainer = begun(tmp_path / "run", steps=256)
+    finish(trainer)
+    path = trainer.run.last() / "trainer" / "process-0.pt"
+    own = load_tensors(path)
+    own["collector"]["groups"][0]["generator"] = torch.zeros(16, dtype=torch.uint8)  # as a GPU has it
+    save_tensors(own, path)
+    assert finish(resumed(trainer.run, steps=512))
+
+
+def test_what_goes_wrong_with_a_whole_checkpoint_is_not_laid_to_it(tmp_path, monkeypatch):
+    trainer = begun(tmp_path / "run", steps=256)
+    finish(trainer)
+
+    def out_of_memory(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ToyPolicy, "rebuild", out_of_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        resumed(trainer.run, steps=512)
 
 
 def test_a_linear_schedule_ends_at_nothing(tmp_path):

@@ -40,28 +40,31 @@ class Tokenizer(Protocol):
 
 
 def hash_weights(model: nn.Module) -> str:
-    """SHA-256 over the names, types, shapes and bytes of everything the model stores, in order of name; updates
-    of the weights are left out."""
-    digest = hashlib.sha256()
-    for name, held in sorted(frozen_state(model).items()):
+    """SHA-256 over the types, shapes and bytes of everything the model stores; updates of the weights are left out.
+
+    Without names and their order, which differ between versions of transformers: the same weights have the same hash.
+    """
+    digests = []
+    for name, held in frozen_state(model).items():
         tensor = held
         if held.is_meta:  # it is on the disk, or waits in main memory; such a model has no updates
             owner, _, own_name = name.rpartition(".")
             module = model.get_submodule(owner)
             with align_module_device(module, "cpu"):
                 tensor = module.state_dict()[own_name].clone()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
         flat = tensor.detach().reshape(-1).contiguous().view(torch.uint8)
         for part in flat.split(64 << 20):
             digest.update(part.cpu().numpy().data)
-    return digest.hexdigest()
+        digests.append(digest.hexdigest())
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
 def embedding_scale(model: nn.Module, device: torch.device) -> float:
     """Standard deviation of the word embeddings as the model uses them (some scale what they look up)."""
     embedding = model.get_input_embeddings()
     count, total, squares = 0, 0.0, 0.0
-    for ids in torch.arange(embedding.num_embeddings, device=device).split(8192):
+    for ids in torch.arange(embedding.num_embeddings, device=device).split(512):
         values = embedding(ids).double()
         count += values.numel()
         total += values.sum().item()

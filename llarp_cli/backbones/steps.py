@@ -7,6 +7,7 @@ to every slot the cache has, which costs a GPU little.
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from llarp_cli.backbones.attention import Attending, Layout, Pass, attention_weights, weighted
 from llarp_cli.backbones.transfer import to_device
+
+_RECORDING = Lock()
 
 WARM_UP = 2
 """Passes before a graph is recorded, in which libraries make what they keep."""
@@ -79,9 +82,10 @@ class Steps:
         self.set(tokens, starts)
         if self.tokens.device.type != "cuda":
             return self.compute()
-        if self._graph is None:
-            self._record()
-        self._graph.replay()
+        with torch.cuda.device(self.tokens.device):
+            if self._graph is None:
+                self._record()
+            self._graph.replay()
         return self._hidden.clone()
 
     def set(self, tokens: Tensor, starts: np.ndarray) -> None:
@@ -100,14 +104,15 @@ class Steps:
             ).last_hidden_state.squeeze(0)
 
     def _record(self) -> None:
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UP):
-                self.compute()
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        # Another group of rows may be at work in its own thread.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._hidden = self.compute()
-        self._graph = graph
+        # Another group of rows may be at work in its own thread, and a process records one graph at a time.
+        with _RECORDING:
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UP):
+                    self.compute()
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+                self._hidden = self.compute()
+            self._graph = graph

@@ -36,7 +36,16 @@ def load_backbone(plugin: TransformersPlugin, options: BackboneOptions, device: 
     Raises:
         UsageProblem: weights cannot be had, do not fit, or the architecture cannot be used exactly.
     """
-    device = torch.device(device)
+    try:
+        return _loaded(plugin, options, torch.device(device))
+    except torch.OutOfMemoryError as error:  # the weights fit, what is tried with them does not
+        raise UsageProblem(
+            f"the memory of {device} ran out while backbone '{options.name}' was loaded",
+            "backbone.quantization=4bit, or backbone.device_map=auto",
+        ) from error
+
+
+def _loaded(plugin: TransformersPlugin, options: BackboneOptions, device: torch.device) -> FrozenBackbone:
     random = options.weights == RANDOM or (options.weights is None and plugin.weights is None)
     if options.seed is not None and not random:
         raise UsageProblem(

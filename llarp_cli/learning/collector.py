@@ -146,13 +146,12 @@ class Collector:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`, with the weights the policy has now."""
+        """Go on from `state_dict`; `rebuild` comes next, with the weights the policy has now."""
         self._features = state["features"].to(self.device)
         self._actions = state["actions"].to(self.device)
         first = 0
         for group, own in zip(self.groups, state["groups"], strict=True):
             first = group.load_state_dict(own, first)
-        self.rebuild()
 
     def _together(self, work: Callable[[Group], T]) -> list[T]:
         """Have every group do something, at the same time where there are processors for it."""

@@ -186,7 +186,9 @@ class Group:
         self.environment.load_state_dict(state["environment"])
         self.perceived = state["perceived"].to(self.device)
         self._previous = np.array(state["previous_actions"], np.int64)
-        self._generator.set_state(state["generator"].cpu())
+        # A GPU's generator has another kind of state: a run that goes on elsewhere draws other numbers.
+        if state["generator"].numel() == self._generator.get_state().numel():
+            self._generator.set_state(state["generator"].cpu())
         self._random.bit_generator.state = state["random"]
         told = zip(state["instructions"], state["by_expert"], state["lengths"], strict=True)
         self.under_way = [Trajectory(text, [0] * length, by_expert) for text, by_expert, length in told]

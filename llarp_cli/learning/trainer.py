@@ -146,6 +146,7 @@ class Trainer:
                 restore_random_states(own["random"])
                 # Processes draw unequally often, by how many episodes they have; older checkpoints know the first's.
                 self.learner.random.bit_generator.state = own.get("minibatch_order", counters["minibatch_order"])
+            self.collector.rebuild()  # what goes wrong here is not the file's fault
         else:
             self.collector.reset()
         if self.accelerator.is_main_process:

@@ -36,7 +36,7 @@ FORMAT = 1
 ADAPTER, CONFIG, RECIPE = "adapter.safetensors", "config.json", "recipe.yaml"
 POLICY_FILES = (ADAPTER, CONFIG, RECIPE)
 
-MAX_ADAPTER, MAX_TEXT = 8 << 30, 1 << 20
+MAX_TEXT = 1 << 20
 """Bytes; a larger file is refused unread."""
 
 
@@ -187,7 +187,7 @@ def read_files(directory: Path) -> dict[str, bytes]:
 
 def largest(name: str) -> int:
     """Bytes that one of the three files may have here."""
-    return min(MAX_ADAPTER, psutil.virtual_memory().available) if name == ADAPTER else MAX_TEXT
+    return psutil.virtual_memory().available if name == ADAPTER else MAX_TEXT
 
 
 def check_policy(directory: Path, files: dict[str, bytes]) -> tuple[PolicyConfig, Recipe, dict[str, Tensor]]:

@@ -16,6 +16,7 @@ from llarp_cli.config import AdapterOptions
 from llarp_cli.errors import UsageProblem
 from llarp_cli.policy.adapter import Adapter
 from llarp_cli.policy.contract import Decision, Fragments
+from llarp_cli.policy.float16 import entering, leaving, reduce_gradients
 from llarp_cli.policy.parts import Frozen, choose
 from llarp_cli.rearrangement.skills import REPERTOIRE
 from llarp_cli.repertoire import Repertoire
@@ -62,6 +63,8 @@ class LLaRPPolicy(nn.Module):
             options,
         )
         self.updates = backbone.trained
+        if self.updates is not None and backbone.dtype == torch.float16:
+            reduce_gradients(self.updates)
         # What is seen after the last skill is read too, for its value.
         self.capacity = (repertoire.steps + 1) * self.adapter.tokens_per_step
         self.to(backbone.device)
@@ -137,11 +140,11 @@ class LLaRPPolicy(nn.Module):
         """Packed tokens [S * tokens per step, D] as the backbone takes them."""
         backbone = self.frozen.backbone
         tokens = self.adapter.tokens(features.to(backbone.device), previous_actions.to(backbone.device))
-        return tokens.flatten(0, 1).to(backbone.dtype)
+        return entering(tokens.flatten(0, 1), backbone.dtype)
 
     def _readouts(self, hidden: Tensor) -> Tensor:
-        """The hidden state [S, D] at the last token of each step."""
-        return hidden.unflatten(0, (-1, self.adapter.tokens_per_step))[:, -1]
+        """The hidden state [S, D] at the last token of each step, float32."""
+        return leaving(hidden.unflatten(0, (-1, self.adapter.tokens_per_step))[:, -1])
 
     def _prefixes(self, instructions: Sequence[str]) -> Sequence[Prefix]:
         backbone = self.frozen.backbone

@@ -1,0 +1,54 @@
+"""float16 leaves little room for small gradients: between the heads and the tokens they are carried enlarged.
+
+bfloat16 has float32's range and needs none of this. The method's own gradients are small, a minibatch's mean over a
+thousand steps behind a decoder that begins near zero, and float16 rounds what is below 6e-8 to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+ENLARGED = 4096
+"""So many times; a gradient of 16 in one number would still be finite."""
+
+
+def entering(tokens: Tensor, dtype: torch.dtype) -> Tensor:
+    """Tokens in float32, as the backbone takes them; their gradient comes back as small as it is."""
+    return _Entering.apply(tokens) if dtype == torch.float16 else tokens.to(dtype)
+
+
+def leaving(hidden: Tensor) -> Tensor:
+    """Hidden states in float32; in float16 their gradient goes in enlarged."""
+    return _Leaving.apply(hidden) if hidden.dtype == torch.float16 else hidden.float()
+
+
+def reduce_gradients(updates: nn.Module) -> None:
+    """What is trained in between (LoRA) has its gradients as small as they are."""
+    for parameter in updates.parameters():
+        parameter.register_hook(lambda gradient: gradient / ENLARGED)
+
+
+class _Entering(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor) -> Tensor:
+        return tokens.to(torch.float16)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.float() / ENLARGED
+
+
+class _Leaving(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor) -> Tensor:
+        return hidden.float()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return (gradient * ENLARGED).to(torch.float16)
