@@ -205,3 +205,13 @@ def test_a_file_that_holds_too_much_is_no_problem(folder, tmp_path):
     weights = load_file(copy / "model.safetensors")
     save_file({**weights, "other.weight": torch.zeros(3)}, copy / "model.safetensors", {"format": "pt"})
     assert load(f"hf:{copy}").identity.hash == load(f"hf:{folder}").identity.hash
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [({"quantization": "4bit"}, "backbone.quantization"), ({"device_map": "auto"}, "backbone.device_map"),
+     ({"lora": {"rank": 4}}, "backbone.lora.rank")],
+)  # fmt: skip
+def test_graphs_are_for_plain_models_on_one_gpu(options, key):
+    with pytest.raises(UsageProblem, match=f"backbone.cuda_graphs does not go with {key}"):
+        registry.build("backbone", "tiny-llama", BackboneOptions(name="tiny-llama", cuda_graphs=True, **options), "cpu")

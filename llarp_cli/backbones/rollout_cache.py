@@ -36,10 +36,15 @@ class RowSlotCache:
         self.lengths = np.zeros(rows, dtype=np.int64)
         self.keys_values: Tensor | None = None
         self._steps: Steps | None = None
+        self._fewest = capacity
 
     def in_step(self, rows: np.ndarray, lengths: Sequence[int]) -> bool:
-        """Whether these are all rows in order, with as many tokens in each."""
-        return len(rows) == self.rows and bool((rows == np.arange(self.rows)).all()) and len(set(lengths)) == 1
+        """Whether these are all rows in order, with as many tokens in each, and as few as ever: a step, not several
+        that are read again."""
+        if len(rows) != self.rows or len(set(lengths)) != 1 or not (rows == np.arange(self.rows)).all():
+            return False
+        self._fewest = min(self._fewest, lengths[0])
+        return lengths[0] == self._fewest
 
     def steps(self, model: Any, per_row: int, first_position: int, tokens: Tensor) -> Steps:
         """What takes steps of so many tokens like these in all rows; another one after the cache has grown."""

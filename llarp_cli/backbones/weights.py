@@ -52,6 +52,14 @@ def _loaded(plugin: TransformersPlugin, options: BackboneOptions, device: torch.
             f"backbone.seed = {options.seed}: the weights of backbone '{options.name}' are not random",
             "add backbone.weights=random, or leave backbone.seed out",
         )
+    others = {
+        "backbone.quantization": options.quantization in ("8bit", "4bit"),
+        "backbone.device_map": options.device_map is not None,
+        "backbone.lora.rank": bool(options.lora.rank),
+    }
+    for key, given in others.items():
+        if options.cuda_graphs and given:
+            raise UsageProblem(f"backbone.cuda_graphs does not go with {key}", "leave one of them out")
     with quiet():
         source = find_source(plugin, options, random)
         config = read_config(plugin, options, source)
