@@ -233,7 +233,7 @@ def _kept_results(run: Path, checkpoint: Path, config: PolicyConfig) -> dict[str
     if not alike:
         return None
     (_, _, seed, deterministic), largest = max(alike.items(), key=lambda pair: sum(len(r.outcomes) for r in pair[1]))
-    outcomes = tuple(outcome for record in largest for outcome in record.outcomes)
+    outcomes = tuple({(one.split, one.id): one for record in largest for one in record.outcomes}.values())
     return Results(str(checkpoint), config.backbone.name, seed, deterministic, outcomes).to_json()
 
 

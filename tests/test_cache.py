@@ -136,6 +136,8 @@ def test_steps_of_fixed_shapes_equal_forward_through_resets_and_growth(tokens_pe
         episodes.step(range(3), [tokens_per_step] * 3, seed=step)
     episodes.step([2, 0], [1, 2], seed=9)
     assert episodes.cache._steps.per_row == tokens_per_step
+    episodes.step(range(3), [2 * tokens_per_step] * 3, seed=10)  # steps that are read again are no step
+    assert episodes.cache._steps.per_row == tokens_per_step
 
 
 @pytest.mark.parametrize("model_type", ["llama", "mistral", "gemma2", "gpt2", "bert"])

@@ -576,6 +576,9 @@ def test_of_several_seeds_the_one_that_lacks_an_evaluation_is_named(tmp_path):
     tried(a, 1000, "train", some(50))
     (note,) = compare([str(a), str(b)], splits=["train"]).notes
     assert note.endswith(f"llarp eval {b}")
+    tried(b, 1000, "train", some(50), deterministic=True)  # not what is compared
+    (note,) = compare([str(a), str(b)], splits=["train"]).notes
+    assert note.endswith(f"llarp eval {b}")
 
 
 def test_what_is_not_evaluated_in_a_file_names_the_file(tmp_path, monkeypatch):

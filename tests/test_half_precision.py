@@ -50,22 +50,26 @@ def test_only_the_language_model_computes_in_it(dtype):
 
 @pytest.mark.parametrize("rank", [0, 2])
 def test_small_gradients_survive_float16(rank):
-    """A loss a millionth of the size gives gradients a millionth of the size."""
+    """A loss a millionth of the size gives gradients a millionth of the size, and they are float32's."""
     if rank:
         pytest.importorskip("peft", reason="needs the extra lora")
-    policy = make_policy("llarp", backbone=backbone("float16", lora={"rank": rank, "dropout": 0.0} if rank else {}))
-    fragments = of_policy(policy, LENGTHS, policy.num_actions).fragments(range(4))[0]
+    lora = {"rank": rank, "dropout": 0.0} if rank else {}
+    half, whole = (make_policy("llarp", backbone=backbone(dtype, lora=lora)) for dtype in ("float16", "float32"))
+    whole.load_state_dict(half.state_dict())
+    fragments = of_policy(half, LENGTHS, half.num_actions).fragments(range(4))[0]
 
-    def gradients(size):
+    def gradients(policy, size):
+        policy.zero_grad()
         logits, values = policy.evaluate(fragments)
         (size * (logits.square().mean() + values.mean())).backward()
-        behind = [*policy.adapter.observation.parameters(), *(policy.updates.parameters() if rank else ())]
-        found = torch.cat([parameter.grad.flatten() / size for parameter in behind])
-        policy.zero_grad()
-        return found
+        trained = [policy.adapter.observation, *([policy.updates] if rank else [])]
+        return [torch.cat([p.grad.flatten() / size for p in part.parameters()]) for part in trained]
 
-    whole, small = gradients(1.0), gradients(1e-6)
-    assert (whole - small).norm() < 0.01 * whole.norm()
+    for wanted, *found in zip(
+        gradients(whole, 1.0), gradients(half, 1.0), gradients(half, 1e-5), gradients(half, 1e-6), strict=True
+    ):
+        for one in found:
+            assert (one - wanted).norm() < 0.05 * wanted.norm()
 
 
 def test_it_rounds_as_the_stock_model_does():

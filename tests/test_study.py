@@ -87,6 +87,8 @@ def test_who_does_not_imitate_is_not_made_to(written, tmp_path):
     loaded = load_study(written(text))
     assert loaded.recipes["ours"].imitation.steps > 0
     assert (loaded.recipes["lstm"].steps, loaded.recipes["lstm"].imitation.steps) == (12_000, 0)
+    alone = FILE.replace("  imitation.steps: 2000\n", "").replace("seeds: [0, 1]", "overrides: {imitation.steps: 0}")
+    assert load_study(written(alone)).recipes["lstm"].imitation.steps == 0
 
 
 def test_three_processes_wait_for_each_other_so_that_seeds_come_equally_far(written):

@@ -52,19 +52,19 @@ def _loaded(plugin: TransformersPlugin, options: BackboneOptions, device: torch.
             f"backbone.seed = {options.seed}: the weights of backbone '{options.name}' are not random",
             "add backbone.weights=random, or leave backbone.seed out",
         )
-    others = {
-        "backbone.quantization": options.quantization in ("8bit", "4bit"),
-        "backbone.device_map": options.device_map is not None,
-        "backbone.lora.rank": bool(options.lora.rank),
-    }
-    for key, given in others.items():
-        if options.cuda_graphs and given:
-            raise UsageProblem(f"backbone.cuda_graphs does not go with {key}", "leave one of them out")
     with quiet():
         source = find_source(plugin, options, random)
         config = read_config(plugin, options, source)
         kind = backbone_kind(config, options.name)
         maker = ModelMaker(plugin, options, source, config, device)
+        others = {
+            "backbone.quantization": maker.quantization != "none" or "quantization_config" in config.to_dict(),
+            "backbone.device_map": options.device_map is not None,
+            "backbone.lora.rank": bool(options.lora.rank),
+        }
+        for key, given in others.items():
+            if options.cuda_graphs and given:
+                raise UsageProblem(f"backbone.cuda_graphs does not go with {key}", "leave one of them out")
         context_length = stated_context_length(maker.text, options.name)
         model = maker.random(plugin.seed if options.seed is None else options.seed) if random else maker.pretrained()
         tokenizer = _tokenizer(source, options, maker.text, plugin)

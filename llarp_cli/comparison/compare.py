@@ -9,7 +9,7 @@ from typing import Any
 
 from llarp_cli.comparison.curves import Curve, band, curve_of
 from llarp_cli.comparison.matching import Match, TrainSuccess, match, train_success
-from llarp_cli.comparison.methods import Method, find_methods
+from llarp_cli.comparison.methods import Method, Run, find_methods
 from llarp_cli.comparison.outcomes import Aligned, At, Wanted, align
 from llarp_cli.comparison.statistics import Estimate, mean_success
 from llarp_cli.errors import UsageProblem
@@ -213,13 +213,14 @@ def _row(method: Method, i: int, aligned: Aligned, wanted: Wanted, threshold: fl
     )
 
 
-def _to_evaluate(method: Method, lacking: Sequence[str]) -> str:
+def _to_evaluate(method: Method, lacking: Sequence[str], wanted: Wanted) -> str:
     """What `llarp eval` calls the first of a method's runs that lacks one of these splits."""
-    run = next(
-        run
-        for run in method.runs
-        if not {record.split for record in run.records if record.steps == run.steps}.issuperset(lacking)
-    )
+
+    def lacks(run: Run) -> bool:
+        tried = {record.split for record in run.records if record.steps == run.steps and wanted.admits(record)}
+        return not tried.issuperset(lacking)
+
+    run = next(filter(lacks, method.runs), method.runs[0])
     if run.path is not None:
         return run.name
     return run.policy if run.recipe is None else "POLICY"
@@ -238,7 +239,7 @@ def _notes(
             again = " ".join(f"--split {split}" for split in lacking) if what != "any split" else ""
             if episode_file is not None:
                 again = f"--episodes {episode_file}"
-            name = _to_evaluate(row.method, lacking)
+            name = _to_evaluate(row.method, lacking, wanted)
             notes.append(f"{row.method.label} is not evaluated in {what}{where}: llarp eval {name} {again}".rstrip())
     for split in wanted.splits:
         if split not in shown and any(split in row.sizes for row in rows):

@@ -133,18 +133,32 @@ def _gaps(run: Run, steps: int, trials: Trials) -> Iterator[Gap]:
             yield Gap(RunDirectory(run.path).checkpoint(steps), splits, seed)
 
 
-def fill_all(names: Sequence[str], labels: Mapping[str, str], trials: Trials, target: float | None, say: Say) -> None:
+def fill_all(
+    names: Sequence[str],
+    labels: Mapping[str, str],
+    trials: Trials,
+    target: float | None,
+    say: Say,
+    environment: str | None = None,
+) -> None:
     """Run all evaluations that a comparison of these runs lacks, at their last and at their matched checkpoints.
 
     Args:
-        names, labels, target: as for `compare`.
+        names, labels, target, environment: as for `compare`.
 
     Raises:
         UsageProblem, LlarpError, KeyboardInterrupt: as `compare` and `fill` do.
     """
     methods = find_methods(names, labels)
     fill_gaps([At(method, method.steps) for method in methods], trials, say)
-    comparison = compare(names, labels=labels, splits=trials.splits, deterministic=trials.deterministic, target=target)
+    comparison = compare(
+        names,
+        labels=labels,
+        splits=trials.splits,
+        environment=environment,
+        deterministic=trials.deterministic,
+        target=target,
+    )
     fill_gaps(matched_checkpoints(methods, comparison.matches), trials, say)
 
 

@@ -68,11 +68,12 @@ def run_study(study: Study, *, only: Sequence[str] = (), say: Say = print) -> Pa
         _evaluate_last(planned, trials, say)
     labels = {str(one.path): one.method for one in runs} | bounds
     options = study.options.comparison
-    fill_all(list(labels), labels, trials, options.target, say)
+    fill_all(list(labels), labels, trials, options.target, say, study.environment)
     comparison = compare(
         list(labels),
         labels=labels,
         splits=trials.splits,
+        environment=study.environment,
         deterministic=trials.deterministic,
         threshold=options.threshold,
         target=options.target,

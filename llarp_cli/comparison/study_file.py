@@ -327,7 +327,7 @@ def _longer(recipe: Recipe, measure: Recipe, factor: float, imitation_given: boo
     """A baseline's recipe with a multiple of the first method's steps, as many times the imitation among them; none
     where one of both does not imitate."""
     update: dict[str, Any] = {"steps": math.ceil(measure.steps * factor)}
-    if measure.imitation.steps and recipe.imitation.steps and not imitation_given:
+    if recipe.imitation.steps and not imitation_given:
         steps = math.ceil(measure.imitation.steps * factor)
         update["imitation"] = recipe.imitation.model_copy(update={"steps": steps})
     return recipe.model_copy(update=update)

@@ -25,7 +25,7 @@ from llarp_cli.rearrangement.splits import OBJECTS
 from llarp_cli.rearrangement.tasks import FAMILIES, Asked
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, SURFACES
 
-DETERMINER = r"(?:an?|the|any|every|each|my|your|our|one)"
+DETERMINER = r"(?:an?|the|this|any|another|every|each|my|your|our|one)"
 PRONOUN = r"(?:I|you|he|she|it|we|they|one)"
 AWAY = r"(?:from|off|out of)\s+(?:\w+\s+)?"
 """What stands before the place where something is now."""

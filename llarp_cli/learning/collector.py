@@ -152,6 +152,8 @@ class Collector:
         first = 0
         for group, own in zip(self.groups, state["groups"], strict=True):
             first = group.load_state_dict(own, first)
+        if first != len(self._features):
+            raise ValueError(f"{len(self._features)} steps of episodes under way that have {first}")
 
     def _together(self, work: Callable[[Group], T]) -> list[T]:
         """Have every group do something, at the same time where there are processors for it."""

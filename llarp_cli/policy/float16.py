@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-ENLARGED = 4096
-"""So many times; a gradient of 16 in one number would still be finite."""
+ENLARGED = 1024
+"""So many times; a gradient of 60 in one number would still be finite."""
 
 
 def entering(tokens: Tensor, dtype: torch.dtype) -> Tensor:
@@ -21,9 +21,9 @@ def entering(tokens: Tensor, dtype: torch.dtype) -> Tensor:
     return _Entering.apply(tokens) if dtype == torch.float16 else tokens.to(dtype)
 
 
-def leaving(hidden: Tensor) -> Tensor:
-    """Hidden states in float32; in float16 their gradient goes in enlarged."""
-    return _Leaving.apply(hidden) if hidden.dtype == torch.float16 else hidden.float()
+def leaving(hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """Hidden states of a backbone of some type in float32; into one of float16 their gradient goes enlarged."""
+    return _Leaving.apply(hidden) if dtype == torch.float16 else hidden.float()
 
 
 def reduce_gradients(updates: nn.Module) -> None:
@@ -46,9 +46,10 @@ class _Entering(torch.autograd.Function):
 class _Leaving(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor) -> Tensor:
+        ctx.dtype = hidden.dtype
         return hidden.float()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return (gradient * ENLARGED).to(torch.float16)
+        return (gradient * ENLARGED).to(ctx.dtype)

@@ -144,7 +144,8 @@ class LLaRPPolicy(nn.Module):
 
     def _readouts(self, hidden: Tensor) -> Tensor:
         """The hidden state [S, D] at the last token of each step, float32."""
-        return leaving(hidden.unflatten(0, (-1, self.adapter.tokens_per_step))[:, -1])
+        last = hidden.unflatten(0, (-1, self.adapter.tokens_per_step))[:, -1]
+        return leaving(last, self.frozen.backbone.dtype)
 
     def _prefixes(self, instructions: Sequence[str]) -> Sequence[Prefix]:
         backbone = self.frozen.backbone

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DEFAULT = "replica-cad"
 HOMES = "homes"
 """The scenes that are the embedded home's own, built for Habitat: `habitat:homes`."""
-SURVEYS = 2
+SURVEYS = 3
 """Version of what surveys find and of how it is used; another one makes them anew."""
 
 
