@@ -195,5 +195,5 @@ def read(record: Path) -> list[dict]:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # the training ends with its watcher
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever a shell made of SIGINT
     main()
