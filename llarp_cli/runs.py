@@ -68,6 +68,9 @@ class ZeroShot:
 Unlearned = Literal["planner", "searcher", "expert", "random"] | ZeroShot
 """Policies without trained parameters."""
 
+LOOKS = 5
+"""At a folder in which a run may be saving."""
+
 
 class RunDirectory:
     """One run on disk.
@@ -253,7 +256,8 @@ class RunDirectory:
 
     def last(self) -> Path | None:
         """The newest complete checkpoint, if any."""
-        numbered = self.numbered()
+        # A look may miss the one that has just come and meet the one before when it has gone: look again.
+        numbered = next(filter(None, (self.numbered() for _ in range(LOOKS))), None)
         return self.checkpoint(numbered[-1]) if numbered else None
 
     def staging(self, steps: int) -> Path:
