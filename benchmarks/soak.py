@@ -2,11 +2,11 @@
 
     python benchmarks/soak.py --run-dir /tmp/soak --record soak.jsonl --minutes 120
 
-Trains with the quickstart recipe, made long enough never to end by itself unless told how long it is to be, and every
-few seconds writes down the memory and the open files of the training process and how many environment steps it has
-taken. Interrupted, or given fewer minutes at a time, it goes on with the run and the record: the minutes of all parts
-count. Each part warms up anew, and a slope is never taken across two parts. Prints the slopes; its exit status is 1 if
-memory grows by more than 1 MB a minute or files stay open.
+Trains with the quickstart recipe, made long enough never to end by itself, and every few seconds writes down the
+memory and the open files of the training process and how many environment steps it has taken. Interrupted, or given
+fewer minutes at a time, it goes on with the run and the record: the minutes of all parts count. Each part warms up
+anew, and a slope is never taken across two parts. Prints the slopes; its exit status is 1 if memory grows by more than
+1 MB a minute or files stay open.
 """
 
 from __future__ import annotations
@@ -149,12 +149,12 @@ def flat(told: dict) -> bool:
     )
 
 
-def command(run_dir: Path, recipe: str, steps: int, overrides: Sequence[str]) -> list[str]:
+def command(run_dir: Path, recipe: str, overrides: Sequence[str]) -> list[str]:
     """What begins the run, or goes on with it."""
-    llarp = [sys.executable, "-m", "llarp_cli", "train", "--steps", str(steps)]
+    llarp = [sys.executable, "-m", "llarp_cli", "train"]
     if (run_dir / "run.json").exists():
-        return [*llarp, "--resume", str(run_dir)]
-    return [*llarp, "--recipe", recipe, "--run-dir", str(run_dir), *overrides]
+        return [*llarp, "--resume", str(run_dir), "--steps", str(FOR_EVER)]
+    return [*llarp, "--recipe", recipe, "--run-dir", str(run_dir), "--steps", str(FOR_EVER), *overrides]
 
 
 def main() -> None:
@@ -166,21 +166,20 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=WARM_UP, help="minutes of each part that do not count")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between looks")
     parser.add_argument("--recipe", default="quickstart")
-    parser.add_argument("--steps", type=int, default=FOR_EVER, help="of the run, which ends there")
     parser.add_argument("overrides", nargs="*", help="of the recipe")
     options = parser.parse_args()
     lines = read(options.record)
     left = options.minutes - summary(lines)["minutes"]
     if left > 0:
         part = max((line["part"] for line in lines), default=-1) + 1
-        typed = command(options.run_dir, options.recipe, options.steps, options.overrides)
+        typed = command(options.run_dir, options.recipe, options.overrides)
         options.record.write_text("".join(json.dumps(line) + "\n" for line in lines))  # without a line cut short
         seconds = 60 * min(left, options.part)
         with tempfile.TemporaryFile("w+") as said:
             metrics = options.run_dir / "metrics.jsonl"
             status = watch(typed, options.record, part, seconds, options.every, metrics, said)
             said.seek(0)
-            if status not in (0, 130, -signal.SIGTERM):  # the last: before it had begun
+            if status not in (130, -signal.SIGTERM):  # the second: before it had begun
                 sys.exit(f"training ended with status {status}:\n{said.read()[-2000:]}")
     told = summary(read(options.record), options.warm_up)
     print(json.dumps(told, indent=2))
@@ -195,5 +194,6 @@ def read(record: Path) -> list[dict]:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whatever a shell made of SIGINT
+    # The training ends with its watcher, whatever a shell made of SIGINT for what runs in the background.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

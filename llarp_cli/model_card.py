@@ -16,9 +16,7 @@ from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.config import Recipe
 from llarp_cli.environments.arbitrary import Scheme
 from llarp_cli.errors import UsageProblem
-from llarp_cli.intervals import wilson
 from llarp_cli.policy.files import PolicyConfig
-from llarp_cli.rearrangement.splits import GROUPS
 
 BASE_LICENCES = {
     "sentence-transformers/all-MiniLM-L6-v2": "Apache-2.0",
@@ -234,14 +232,10 @@ def _results(results: dict[str, Any] | None) -> str:
         return "Not evaluated yet: `llarp eval` does it."
     lines = ["| split | episodes | success | 95% interval |", "|---|---|---|---|"]
     rows = dict(results["splits"])
-    if set(GROUPS["all"]) <= set(rows):
-        successes, episodes = (sum(rows[name][key] for name in GROUPS["all"]) for key in ("successes", "episodes"))
-        rows["the paper's ten"] = {
-            "episodes": episodes,
-            "success": successes / episodes,
-            "interval": wilson(successes, episodes),
-        }
-    for name, split in (*rows.items(), ("all of these", results["total"])):
+    if "all" in results.get("groups", ()):
+        rows["the paper's ten"] = results["groups"]["all"]
+    rows["all of these"] = results["total"]
+    for name, split in rows.items():
         low, high = split["interval"]
         lines.append(f"| {name} | {split['episodes']} | {split['success']:.1%} | {low:.1%} to {high:.1%} |")
     lines += ["", f"Evaluated with `llarp eval`, seed {results['seed']}; intervals are Wilson's."]

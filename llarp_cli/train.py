@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import platform
 import random
-import signal
 import sys
-import tempfile
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
@@ -17,21 +13,17 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from llarp_cli import __version__
 from llarp_cli.config import Recipe
 from llarp_cli.environments.environment import Environment, open_environment
-from llarp_cli.errors import LlarpError, UsageProblem
-from llarp_cli.files import write_text
+from llarp_cli.errors import UsageProblem
+from llarp_cli.launching import launch, may_restart, restarts, same_launch
 from llarp_cli.learning.collector import group_sizes
 from llarp_cli.learning.devices import share_devices
 from llarp_cli.learning.progress import Progress
@@ -50,9 +42,6 @@ RECORDED = ("torch", "transformers", "accelerate", "bitsandbytes", "peft", "nump
 
 MAX_RESTARTS = 3
 """How often several processes are started again, where nothing else is said."""
-
-SAVING_SECONDS = 3600
-"""A process that was asked to stop and has not after this long is killed."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +101,15 @@ def train(
     if resume is not None:
         run = RunDirectory.open(resume)
         num_processes = num_processes or run.num_processes()
-        if not _restarts():
+        if not restarts():
             _check_resumable(run, steps, held_by_us=launched)
     elif not launched:
         if run_dir is not None:
             refuse_used(run_dir)
         run_dir = run_dir or new_run_path(name, recipe.label)
-    elif run_dir is None and _may_restart():
+    elif run_dir is None and may_restart():
         raise UsageProblem("a run that is to be started again needs a directory to go on in", "--run-dir DIR")
-    if launched and _may_restart() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+    if launched and may_restart() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         # https://github.com/pytorch/pytorch/issues/135712
         raise UsageProblem(
             "processes that are started again would find the addresses of those before them",
@@ -132,7 +121,8 @@ def train(
     else:
         _check_devices(job.num_processes)
         default = MAX_RESTARTS if job.num_processes > 1 else 0
-        path, finished = job.run_dir, _launch(job, default if max_restarts is None else max_restarts)
+        most = default if max_restarts is None else max_restarts
+        path, finished = job.run_dir, launch(partial(_work, job), job.run_dir, job.num_processes, most)
     if not finished:
         raise SystemExit(INTERRUPTED)
     return path
@@ -302,7 +292,7 @@ def _agreed(job: Job, accelerator: Accelerator) -> tuple[Path, bool]:
     path = job.run_dir or new_run_path(job.name, job.recipe.label)
     run = RunDirectory(path)
     goes_on = job.recipe is None
-    if not goes_on and (path / "run.json").is_file() and (_restarts() > 0 or _same_launch(run)):
+    if not goes_on and (path / "run.json").is_file() and (restarts() > 0 or same_launch(run)):
         # Another recipe's run is another run, whose directory is refused.
         goes_on = _as_long_as(job.recipe, run.recipe()) == job.recipe
     found = [path, goes_on]
@@ -379,7 +369,7 @@ def _banner(
         before, now = processes_of(checkpoint), accelerator.num_processes
         resumed = f", resumed at {int(checkpoint.name):,} steps"
         resumed += f" with {now} processes in place of {before}: new episodes begin" if now != before else ""
-        resumed += f"; restart {_restarts()} of {os.environ['TORCHELASTIC_MAX_RESTARTS']}" if _restarts() else ""
+        resumed += f"; restart {restarts()} of {os.environ['TORCHELASTIC_MAX_RESTARTS']}" if restarts() else ""
     lines = [
         f"run        {run.path}{resumed}",
         f"policy     {recipe.policy}: {trained:,} trained parameters",
@@ -410,103 +400,6 @@ def _farewell(run: RunDirectory, trainer: Trainer, place: Environment, finished:
         f"  llarp rollout {run.path} --video out.mp4",
         f"  llarp export {run.path}",
     ]
-
-
-def _launch(job: Job, max_restarts: int) -> bool:
-    """Run the job in processes of this machine through torch's elastic launcher; whether the run is complete."""
-    # How long processes that were asked to stop may take for their update and its checkpoint; else 30 seconds.
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SAVING_SECONDS))
-    # Else processes that are started again find the addresses of those before, in the store that the launcher keeps.
-    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    with tempfile.TemporaryDirectory(prefix="llarp-") as folder:
-        report = Path(folder) / "report.json"
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=job.num_processes,
-            run_id=uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="127.0.0.1:0",  # any free port
-            local_addr="127.0.0.1",
-            max_restarts=max_restarts,
-            logs_specs=DefaultLogsSpecs(log_dir=folder),
-        )
-        for part in (
-            "distributed.elastic.multiprocessing.api",
-            "distributed.elastic.agent.server.api",
-            "multiprocessing",
-        ):
-            logger = logging.getLogger(f"torch.{part}")
-            logger.setLevel(logging.ERROR)
-            logger.addFilter(partial(_told_briefly, report))
-        try:
-            elastic_launch(config, _process)(job, report)
-        except SignalException:
-            pass
-        except ChildFailedError as error:
-            if not report.exists():
-                why = error.get_first_failure()[1].message
-                raise LlarpError(f"a process of the run failed: {why}", _how_to_go_on(job.run_dir)) from error
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        if report.exists():
-            told = json.loads(report.read_text("utf-8"))
-            if told["exit_code"] == INTERRUPTED:
-                return False
-            kind = UsageProblem if told["exit_code"] == UsageProblem.exit_code else LlarpError
-            raise kind(told["error"], told["hint"])
-    return (job.run_dir / "run.json").is_file() and RunDirectory(job.run_dir).facts().get("status") == "finished"
-
-
-def _process(job: Job, report: Path) -> None:
-    """One process that the launcher started."""
-    if os.name == "posix":
-        # Ctrl-C on a terminal reaches all that was started there. Only the launcher listens, and passes it on.
-        os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if report.exists():
-        return  # starting again does not mend it
-    threads = max(1, torch.get_num_threads() // job.num_processes)
-    torch.set_num_threads(threads)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # or accelerate sets its own
-    try:
-        _, finished = _work(job)
-    except LlarpError as error:
-        told = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        write_text(report, json.dumps(told))
-        raise SystemExit(error.exit_code) from error
-    if not finished:
-        # A function that returns waits for the launcher to ask what; one that is stopping does not.
-        write_text(report, json.dumps({"exit_code": INTERRUPTED}))
-        raise SystemExit(INTERRUPTED)
-
-
-def _told_briefly(report: Path, record: logging.LogRecord) -> bool:
-    """Leaves the launcher's words on a failed process out where we have our own, and its tracebacks everywhere."""
-    record.exc_info = None
-    return not report.exists()
-
-
-def _how_to_go_on(path: Path) -> str | None:
-    return f"go on from its last checkpoint: llarp train --resume {path}" if RunDirectory(path).last() else None
-
-
-def _restarts() -> int:
-    """How often a launcher has started this process's run again after a failure."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-
-def _may_restart() -> bool:
-    """Whether a launcher would."""
-    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
-
-
-def _same_launch(run: RunDirectory) -> bool:
-    """Whether a launcher that is still at work began the run: it starts it again when machines come or go."""
-    identity = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    return identity != "none" and run.facts().get("launch") == identity
 
 
 def _seed(seed: int) -> None:

@@ -57,14 +57,8 @@ def _loaded(plugin: TransformersPlugin, options: BackboneOptions, device: torch.
         config = read_config(plugin, options, source)
         kind = backbone_kind(config, options.name)
         maker = ModelMaker(plugin, options, source, config, device)
-        others = {
-            "backbone.quantization": maker.quantization != "none" or "quantization_config" in config.to_dict(),
-            "backbone.device_map": options.device_map is not None,
-            "backbone.lora.rank": bool(options.lora.rank),
-        }
-        for key, given in others.items():
-            if options.cuda_graphs and given:
-                raise UsageProblem(f"backbone.cuda_graphs does not go with {key}", "leave one of them out")
+        if options.cuda_graphs:
+            _refuse_graphs_of(maker)
         context_length = stated_context_length(maker.text, options.name)
         model = maker.random(plugin.seed if options.seed is None else options.seed) if random else maker.pretrained()
         tokenizer = _tokenizer(source, options, maker.text, plugin)
@@ -87,6 +81,19 @@ def _loaded(plugin: TransformersPlugin, options: BackboneOptions, device: torch.
         checkpoint_gradients(backbone, options.gradient_checkpointing)
         backbone.steps_recorded = options.cuda_graphs and backbone.device.type == "cuda"
     return backbone
+
+
+def _refuse_graphs_of(maker: ModelMaker) -> None:
+    """Graphs are recorded of plain models on one GPU."""
+    options = maker.options
+    others = {
+        "backbone.quantization": maker.quantization != "none" or "quantization_config" in maker.config.to_dict(),
+        "backbone.device_map": options.device_map is not None,
+        "backbone.lora.rank": bool(options.lora.rank),
+    }
+    for key, given in others.items():
+        if given:
+            raise UsageProblem(f"backbone.cuda_graphs does not go with {key}", "leave one of them out")
 
 
 @contextmanager

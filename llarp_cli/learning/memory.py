@@ -12,7 +12,8 @@ def release_free_memory() -> None:
     glibc does).
 
     Rollouts and minibatches differ in size, so freed blocks seldom fit what is asked for next: in a long training the
-    allocator's share grows by megabytes a minute, half a gigabyte after 45,000 steps of the quickstart.
+    allocator's share grows by megabytes a minute, half a gigabyte after 41,000 steps of the quickstart
+    (`benchmarks/faults.md`).
     """
     trim = _malloc_trim()
     if trim is not None:

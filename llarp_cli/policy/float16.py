@@ -17,12 +17,12 @@ ENLARGED = 1024
 
 
 def entering(tokens: Tensor, dtype: torch.dtype) -> Tensor:
-    """Tokens in float32, as the backbone takes them; their gradient comes back as small as it is."""
+    """Tokens float32 [S, D] in the type that the backbone takes; their gradient comes back as small as it is."""
     return _Entering.apply(tokens) if dtype == torch.float16 else tokens.to(dtype)
 
 
 def leaving(hidden: Tensor, dtype: torch.dtype) -> Tensor:
-    """Hidden states of a backbone of some type in float32; into one of float16 their gradient goes enlarged."""
+    """Hidden states [S, D] of a backbone of some type in float32; into one of float16 their gradient goes enlarged."""
     return _Leaving.apply(hidden) if dtype == torch.float16 else hidden.float()
 
 
