@@ -107,7 +107,8 @@ def test_an_instruction_reads_alike_to_the_last_bit_whatever_is_read_with_it(mod
 
 @pytest.mark.parametrize("model_type", ["llama", "bert"])
 @pytest.mark.parametrize("steps", [1, products.ROWS_AT_ONCE + 3])
-def test_laid_out_weights_give_the_same_products_and_leave_the_stock_model_alone(model_type, steps):
+def test_laid_out_weights_give_the_same_products_and_leave_the_stock_model_alone(model_type, steps, monkeypatch):
+    monkeypatch.setattr(products, "onednn_is_faster", torch.backends.mkldnn.is_available)
     model = backbone(model_type)
     linears = [module for module in model.model.modules() if isinstance(module, nn.Linear)]
     assert linears
@@ -134,9 +135,20 @@ def laid_out(model):
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no oneDNN here")
 def test_small_models_keep_their_weights_laid_out_and_large_ones_do_not(monkeypatch):
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
     assert all(laid_out(backbone("llama")))
     monkeypatch.setattr(products, "BYTES_AT_MOST", 1000)
     assert not any(laid_out(backbone("llama")))
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no oneDNN here")
+@pytest.mark.parametrize(
+    "maker, mkl, faster", [("GenuineIntel", True, False), ("GenuineIntel", False, True), ("AuthenticAMD", True, True)]
+)
+def test_mkl_multiplies_on_intels_processors_and_onednn_on_others(maker, mkl, faster, monkeypatch):
+    monkeypatch.setattr(products, "_processor", lambda: f"vendor_id: {maker}")
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: mkl)
+    assert products.onednn_is_faster() == faster
 
 
 @pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen2", "bert"])

@@ -1,12 +1,14 @@
 """Linear layers of small frozen models on a CPU: weights are laid out once, as the processor wants them.
 
-torch brings a matrix into that order in every product, and on processors not made by the library's maker takes a
-library that leaves half of their speed. oneDNN's own operators, which torch's compiler uses too, do neither.
+torch brings a matrix into that order in every product, and its library, MKL, leaves half of the speed of processors not
+made by Intel. oneDNN's own operators, which torch's compiler uses too, do neither. On Intel's, MKL is the faster one.
 """
 
 from __future__ import annotations
 
+import platform
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,15 +27,25 @@ half a megabyte of program for every number of rows it meets, and a piece is nea
 
 
 def lay_out_weights(model: nn.Module) -> None:
-    """Keep the weights of a frozen model's linear layers laid out, if it is small and wholly in float32 on the CPU.
-    They are used within a `Pass`; the stock model is what it was."""
+    """Keep the weights of a frozen model's linear layers laid out, if it is small and wholly in float32 on a CPU on
+    which that is faster. They are used within a `Pass`; the stock model is what it was."""
     linears = [module for module in model.modules() if type(module) is nn.Linear]
     on_cpu = all(w.device.type == "cpu" and w.dtype == torch.float32 for w in model.parameters())
     too_large = sum(linear.weight.nbytes for linear in linears) > BYTES_AT_MOST
-    if not on_cpu or too_large or not torch.backends.mkldnn.is_available():
-        return
-    for linear in linears:
-        linear.forward = partial(_linear, LaidOut(linear.weight.detach()), linear.bias)
+    if on_cpu and not too_large and onednn_is_faster():
+        for linear in linears:
+            linear.forward = partial(_linear, LaidOut(linear.weight.detach()), linear.bias)
+
+
+def onednn_is_faster() -> bool:
+    """Than torch's own products: true but where those are MKL's on a processor of Intel's (`benchmarks/cpu.md`)."""
+    by_mkl = torch.backends.mkl.is_available() and "GenuineIntel" in _processor()
+    return torch.backends.mkldnn.is_available() and not by_mkl
+
+
+def _processor() -> str:
+    listed = Path("/proc/cpuinfo")
+    return listed.read_text() if listed.is_file() else platform.processor()
 
 
 class LaidOut:
