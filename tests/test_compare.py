@@ -59,6 +59,13 @@ def test_only_successes_are_not_certainty():
     assert found.high == 1.0 and found.low == pytest.approx(wilson(100, 100)[0])
 
 
+def test_a_ratio_of_extremes_is_not_certain():
+    zero, few, all_of_them = ({"train": table(n)} for n in (0, 5, 100))
+    for ours, theirs in ((zero, few), (all_of_them, all_of_them), (few, all_of_them)):
+        found = ratio_of_means(ours, theirs, ("a", "b"))
+        assert found.low < found.value < found.high or ((found.value, found.low) == (0, 0) and found.high > 0.5)
+
+
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     random = np.random.default_rng(0)
     truth, held = np.array([0.9, 0.5, 0.1]), 0
@@ -163,6 +170,27 @@ def test_two_checkpoints_of_one_run_are_two_methods(tmp_path):
     a = make_run(tmp_path / "a", checkpoints=[500, 1000])
     methods = find_methods([f"{a}/checkpoints/500", f"{a}/checkpoints/1000"])
     assert [(m.label, m.steps) for m in methods] == [("minilm, 500 steps", 500), ("minilm, 1,000 steps", 1000)]
+
+
+def test_a_named_checkpoint_is_told_with_its_own_training_alone(tmp_path):
+    a = make_run(tmp_path / "a", curve=[0.3, 0.5, 0.85, 0.9], checkpoints=[2000, 4000])
+    for steps in (2000, 4000):
+        tried(a, steps, "train", some(50))
+    early, late = compare([f"{a}/checkpoints/2000", str(a)]).rows
+    assert (early.curve.steps[-1], early.curve.best()[1], early.reached.steps) == (2000, 0.5, None)
+    assert (late.curve.steps[-1], late.curve.best()[1], late.reached.steps) == (4000, 0.9, 3000)
+
+
+def test_files_of_two_checkpoints_of_one_run_are_not_put_together(tmp_path, llarp):
+    a = make_run(tmp_path / "a", checkpoints=[1000, 2000])
+    tried(a, 2000, "train", some(50))
+    recipe = RunDirectory(a).recipe().model_dump(mode="json")
+    early = tmp_path / "early.json"
+    one = record("train", some(20), steps=1000, weights=weights_of(a, 1000))
+    early.write_text(json.dumps({"recipe": recipe, "records": [one.to_json()]}))
+    result = llarp("compare", a, early)
+    assert result.exit_code == 2
+    assert "a' after 2,000 steps and" in result.stderr and "early.json' after 1,000 steps" in result.stderr
 
 
 def test_a_run_that_would_count_twice_is_refused(tmp_path):
@@ -361,6 +389,22 @@ def test_seeds_of_evaluation_are_averaged_episode_by_episode(tmp_path):
     assert found.rows[0].splits["train"].episodes == 4
 
 
+def test_a_split_that_some_lack_does_not_cost_the_others_a_seed(tmp_path):
+    a, b = make_run(tmp_path / "a", checkpoints=[1000]), make_run(tmp_path / "b", LSTM, checkpoints=[1000])
+    for seed in (0, 1):
+        tried(a, 1000, "train", some(50), seed=seed)
+        tried(b, 1000, "train", some(40), seed=seed)
+    tried(a, 1000, "synonyms", some(30))
+    tried(a, 1000, "rephrasing", some(30), seed=5)
+    found = compare([str(a), str(b)])
+    assert (found.aligned.seeds, found.splits) == ((0, 1), ("train",))
+    assert "evaluations under seed 5 are left out: not all have them in every split that all have" in found.notes
+    tried(b, 1000, "synonyms", some(20))
+    found = compare([str(a), str(b)])
+    assert (found.aligned.seeds, found.splits) == ((0,), ("train", "synonyms"))
+    assert any(note.startswith("evaluations under seed 1, 5 are left out") for note in found.notes)
+
+
 def test_the_likeliest_skills_are_another_comparison(pair):
     ours, _ = pair
     assert compare(pair, deterministic=True).splits == ()
@@ -373,6 +417,22 @@ def test_another_environment_is_another_comparison(tmp_path):
     tried(a, 1000, "train", some(10, 50), world="habitat", sha="e" * 64)
     assert compare([str(a)]).rows[0].splits["train"].value == 0.5
     assert compare([str(a)], environment="habitat").rows[0].splits["train"].value == 0.2
+
+
+def test_splits_of_another_environment_are_compared_where_that_is_not_installed(tmp_path, llarp):
+    a, b = (make_run(tmp_path / n, flags, curve=[0.5], checkpoints=[1000]) for n, flags in (("a", []), ("b", LSTM)))
+    for run, successes in ((a, 80), (b, 40)):
+        recipe = run / "recipe.yaml"
+        recipe.write_text(recipe.read_text().replace("environment: home", "environment: gym:nowhere:x"))
+        for split in ("validation", "test"):
+            tried(run, 1000, split, some(successes), world="gym:nowhere:x")
+    found = compare([str(a), str(b)])
+    assert found.splits == ("test", "validation") and not found.notes
+    assert kinds(found)["as given"].ratio.value == pytest.approx(2)
+    assert "| **mean of all 2** |" in re.sub(" +", " ", report(found))
+    assert compare([str(a), str(b)], splits=["test"]).splits == ("test",)
+    result = llarp("compare", a, b, "--split", "tests")
+    assert result.exit_code == 2 and "'tests'" in result.stderr and "test" in result.stderr
 
 
 def test_an_episode_file_is_another_comparison(tmp_path, monkeypatch):
@@ -454,6 +514,38 @@ def test_evaluated_success_in_training_is_taken_where_every_checkpoint_has_it(tm
     evaluate_everywhere(lstm, 1000, 60)
     found = kinds(compare([str(ours), str(lstm)]))["matched success"]
     assert found.unmatched and "within 3 points of 90.0% (nearest: 60.0% after 1,000 steps)" in found.problem
+
+
+def test_success_in_training_is_measured_alike_on_both_sides(tmp_path):
+    ours = make_run(tmp_path / "ours", curve=[0.9], checkpoints=[1000])
+    lstm = make_run(tmp_path / "lstm", LSTM, curve=[0.5, 0.91], imitation=1, checkpoints=[1000, 2000])
+    evaluate_everywhere(ours, 1000, 50)
+    evaluate_everywhere(lstm, 2000, 60)
+    found = kinds(compare([str(ours), str(lstm)]))["matched success"]
+    assert (found.source, found.our_train, found.their_train, found.theirs) == ("running average", 0.9, 0.91, 2000)
+
+
+def test_steps_that_the_expert_labelled_stand_beside_those_that_are_matched(tmp_path):
+    shares = ["steps=4000", "imitation.steps=1000"], ["policy=lstm", "steps=12000", "imitation.steps=3000"]
+    runs = [
+        make_run(tmp_path / n, flags, curve=[0.9] * 2, checkpoints=[2000])
+        for n, flags in zip("ab", shares, strict=True)
+    ]
+    for run in runs:
+        tried(run, 2000, "rephrasing", some(50))
+    comparison = compare([str(run) for run in runs])
+    found = kinds(comparison)["matched steps"]
+    assert (found.our_labelled, found.their_labelled) == (1000, 2000)
+    assert "2,000 / 2,000 | 1,000 / 2,000 |" in re.sub(" +", " ", report(comparison))
+
+
+def test_a_checkpoint_that_was_not_kept_is_said_to_be_missing(tmp_path):
+    ours = make_run(tmp_path / "ours", curve=[0.5], checkpoints=[1000])
+    lstm = make_run(tmp_path / "lstm", LSTM, curve=[0.4, 0.5], checkpoints=[2000])
+    tried(ours, 1000, "rephrasing", some(80))
+    tried(lstm, 2000, "rephrasing", some(10))
+    problem = kinds(compare([str(ours), str(lstm)]))["matched steps"].problem
+    assert problem == "lstm has no checkpoint at 1,000 steps, which a larger checkpoint.keep would have kept"
 
 
 def test_what_is_unmatched_is_printed(tmp_path):
@@ -579,6 +671,19 @@ def test_of_several_seeds_the_one_that_lacks_an_evaluation_is_named(tmp_path):
     tried(b, 1000, "train", some(50), deterministic=True)  # not what is compared
     (note,) = compare([str(a), str(b)], splits=["train"]).notes
     assert note.endswith(f"llarp eval {b}")
+
+
+def test_the_command_that_evaluates_says_all_that_it_must(tmp_path):
+    a, b = make_run(tmp_path / "a", checkpoints=[1000]), make_run(tmp_path / "b", LSTM, checkpoints=[1000])
+    bound = tmp_path / "planner.json"
+    one = record("train", some(100), policy="planner", world="habitat", seed=1, deterministic=True)
+    bound.write_text(json.dumps({"recipe": None, "records": [one.to_json()]}))
+    for split in ("train", "rephrasing"):
+        tried(a, 1000, split, some(50), world="habitat", seed=1, deterministic=True)
+    lstm, planner = compare([str(a), str(b), str(bound)], environment="habitat", deterministic=True).notes[:2]
+    assert lstm.endswith(f"llarp eval {b} --env habitat --deterministic --seed 1")
+    flags = "--split rephrasing --env habitat --deterministic --seed 1 --json FILE, and compare FILE too"
+    assert planner.endswith(f"llarp eval planner {flags}")
 
 
 def test_what_is_not_evaluated_in_a_file_names_the_file(tmp_path, monkeypatch):

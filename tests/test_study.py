@@ -20,7 +20,7 @@ from llarp_cli.comparison.plan import plan
 from llarp_cli.comparison.study_file import load_study
 from llarp_cli.config import Recipe
 from llarp_cli.errors import LlarpError, SeveralProblems
-from llarp_cli.rearrangement.splits import split_episodes
+from llarp_cli.rearrangement.splits import SPLITS, split_episodes
 from llarp_cli.recipes import load_recipe
 from llarp_cli.runs import RunDirectory
 from llarp_cli.shipped import shipped_studies
@@ -406,6 +406,32 @@ def test_a_cut_run_is_resumed_and_one_without_a_checkpoint_begun_again(written, 
     trained = [command[1:3] for command in pretended.commands if command[0] == "train"]
     assert trained[0] == ("--resume", str(first.path))
     assert trained[1][0] == "--recipe"
+
+
+def test_runs_that_are_being_trained_or_were_evaluated_are_not_begun_again(written, pretended, llarp):
+    first, *_ = plan(load_study(written()))
+    begin(first.path, first.recipe, [])
+    with RunDirectory(first.path).held():
+        result = llarp("study", "study.yaml")
+    assert result.exit_code == 2 and "trains in" in result.stderr
+    assert (first.path / "run.json").is_file()
+    (first.path / "evaluations" / "4000").mkdir(parents=True)
+    result = llarp("study", "study.yaml")
+    assert result.exit_code == 2 and "has evaluations, but none of its checkpoints any more" in result.stderr
+    assert (first.path / "evaluations" / "4000").is_dir()
+
+
+def test_a_study_that_names_no_splits_evaluates_all(written):
+    for named in ("splits: [train, rephrasing], ", "evaluation: {splits: [train, rephrasing], limit: 4}\n"):
+        assert load_study(written(FILE.replace(named, ""))).options.evaluation.splits == tuple(SPLITS)
+
+
+@pytest.mark.parametrize("checkpoints", range(1, 24))
+def test_no_checkpoint_falls_behind_the_first_methods_end(written, checkpoints):
+    loaded = load_study(written(FILE + f"comparison: {{checkpoints: {checkpoints}}}\n"))
+    ours, lstm = loaded.recipes["ours"], loaded.recipes["lstm"]
+    assert ours.checkpoint.every == lstm.checkpoint.every
+    assert ours.checkpoint.every * checkpoints <= ours.steps < ours.checkpoint.every * (checkpoints + 1) + checkpoints
 
 
 def test_only_some_methods(written, pretended, llarp):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from llarp_cli.comparison.matching import Match, TrainSuccess, match, train_succ
 from llarp_cli.comparison.methods import Method, Run, find_methods
 from llarp_cli.comparison.outcomes import Aligned, At, Wanted, align
 from llarp_cli.comparison.statistics import Estimate, mean_success
-from llarp_cli.errors import UsageProblem
+from llarp_cli.errors import UsageProblem, unknown
+from llarp_cli.evaluation.records import BENCHMARK
 from llarp_cli.rearrangement.episode_files import episodes_sha256, read_episodes
 from llarp_cli.rearrangement.splits import GROUPS, SPLIT_SIZE, SPLITS, expand
 
@@ -144,7 +146,7 @@ def compare(
     recipe = methods[0].runs[0].recipe
     place = environment or ("home" if recipe is None else recipe.environment)
     if episode_file is None:
-        wanted = Wanted(tuple(name for name in SPLITS if name in expand(splits)), None, deterministic, place)
+        wanted = Wanted(_chosen(methods, splits, place), None, deterministic, place)
     else:
         episodes = read_episodes(episode_file)
         parts = {name: [e for e in episodes if e.split == name] for name in dict.fromkeys(e.split for e in episodes)}
@@ -180,8 +182,22 @@ def compare(
     return Comparison(rows, shown, groups, aligned, wanted, tuple(matches), tuple(notes))
 
 
+def _chosen(methods: Sequence[Method], names: Sequence[str], place: str) -> tuple[str, ...]:
+    """The splits that names stand for: Language Rearrangement's, or those of another environment in which the methods
+    were evaluated, which need not be here to compare them."""
+    records = [record for method in methods for run in method.runs for record in run.records]
+    there = [record.split for record in records if record.world == place and record.source == BENCHMARK]
+    own = sorted({split for split in there if split not in SPLITS})
+    if not own:
+        return tuple(name for name in SPLITS if name in expand(names))
+    for name in names:
+        if name not in own:
+            raise unknown("split", name, own)
+    return tuple(split for split in own if split in (names or own))
+
+
 def _groups(wanted: Wanted) -> dict[str, tuple[str, ...]]:
-    return GROUPS if wanted.hashes is None else {"all": wanted.splits}
+    return GROUPS if wanted.papers else {"all": wanted.splits}
 
 
 def _row(method: Method, i: int, aligned: Aligned, wanted: Wanted, threshold: float) -> Row:
@@ -209,21 +225,32 @@ def _row(method: Method, i: int, aligned: Aligned, wanted: Wanted, threshold: fl
         curve=curve,
         curves=curves,
         reached=reached,
-        train=train_success(method, curve, wanted) if curve else TrainSuccess({}, False),
+        train=train_success(method, curve, wanted) if curve else TrainSuccess({}, {}),
     )
 
 
-def _to_evaluate(method: Method, lacking: Sequence[str], wanted: Wanted) -> str:
-    """What `llarp eval` calls the first of a method's runs that lacks one of these splits."""
+def _to_evaluate(method: Method, lacking: Sequence[str], what: str, wanted: Wanted, seeds: Sequence[int]) -> str:
+    """The command that evaluates the first of a method's runs that lacks one of these splits.
+
+    Args:
+        what: in which splits or file.
+        seeds: of evaluation, that the others have.
+    """
 
     def lacks(run: Run) -> bool:
-        tried = {record.split for record in run.records if record.steps == run.steps and wanted.admits(record)}
-        return not tried.issuperset(lacking)
+        mine = [record for record in run.records if record.steps == run.steps and wanted.admits(record)]
+        tried = {(record.split, record.seed) for record in mine}
+        return not tried.issuperset(product(lacking, seeds or (0,)))
 
     run = next(filter(lacks, method.runs), method.runs[0])
-    if run.path is not None:
-        return run.name
-    return run.policy if run.recipe is None else "POLICY"
+    name = run.name if run.path is not None else run.policy if run.recipe is None else "POLICY"
+    parts = ["llarp eval", name, what]
+    if wanted.environment != ("home" if run.recipe is None else run.recipe.environment):
+        parts.append(f"--env {wanted.environment}")
+    parts += ["--deterministic"] * wanted.deterministic + [f"--seed {seed}" for seed in seeds[:1] if seed]
+    if run.path is None:
+        parts.append("--json FILE, and compare FILE too")
+    return " ".join(part for part in parts if part)
 
 
 def _notes(
@@ -239,8 +266,8 @@ def _notes(
             again = " ".join(f"--split {split}" for split in lacking) if what != "any split" else ""
             if episode_file is not None:
                 again = f"--episodes {episode_file}"
-            name = _to_evaluate(row.method, lacking, wanted)
-            notes.append(f"{row.method.label} is not evaluated in {what}{where}: llarp eval {name} {again}".rstrip())
+            command = _to_evaluate(row.method, lacking, again, wanted, aligned.seeds)
+            notes.append(f"{row.method.label} is not evaluated in {what}{where}: {command}")
     for split in wanted.splits:
         if split not in shown and any(split in row.sizes for row in rows):
             notes.append(f"{split}: there is no episode that all were tried in")
@@ -249,14 +276,17 @@ def _notes(
         more = [f"{row.method.label} {row.sizes[split]}" for row in rows if row.sizes.get(split, 0) > episodes]
         if more:
             notes.append(f"{split}: compared on the {episodes} episodes that all have ({', '.join(more)})")
-    if wanted.hashes is None:
+    if aligned.seeds_left_out:
+        seeds = ", ".join(map(str, aligned.seeds_left_out))
+        notes.append(f"evaluations under seed {seeds} are left out: not all have them in every split that all have")
+    if wanted.papers:
         few = [
             split for split in shown if next(r.splits[split].episodes for r in rows if split in r.splits) < SPLIT_SIZE
         ]
         if few:
             notes.append(
-                f"fewer than {SPLIT_SIZE} episodes in {', '.join(few)}: of families that are not trained, "
-                "--all-families runs them too"
+                f"fewer than {SPLIT_SIZE} episodes in {', '.join(few)}; `llarp eval --all-families` without --limit "
+                "runs those of families that are not trained, too"
             )
     return notes
 

@@ -18,7 +18,8 @@ from llarp_cli.comparison.matching import Match
 from llarp_cli.comparison.methods import Method, Run, find_methods
 from llarp_cli.comparison.outcomes import At, Identity, Wanted, identity_of
 from llarp_cli.environments.environment import open_environment
-from llarp_cli.errors import LlarpError
+from llarp_cli.environments.rearrangement import LanguageRearrangement
+from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.evaluation.evaluate import choose, default_families
 from llarp_cli.evaluation.records import Record
 from llarp_cli.files import WINDOWS
@@ -150,6 +151,12 @@ def fill_all(
         UsageProblem, LlarpError, KeyboardInterrupt: as `compare` and `fill` do.
     """
     methods = find_methods(names, labels)
+    for run in (method.runs[0] for method in methods if method.learned):
+        if not isinstance(open_environment(run.recipe.environment), LanguageRearrangement):
+            raise UsageProblem(
+                f"missing evaluations are run in homes, and '{run.name}' learns in {run.recipe.environment}",
+                f"llarp eval {run.name}, each run; then compare them",
+            )
     fill_gaps([At(method, method.steps) for method in methods], trials, say)
     comparison = compare(
         names,

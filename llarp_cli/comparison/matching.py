@@ -23,12 +23,17 @@ class TrainSuccess:
     """Success in training at the checkpoints of a method.
 
     Attributes:
-        by_steps: steps → mean over runs.
-        evaluated: in the split "train"; else it is the running average of the training episodes.
+        running: steps → running average of the training episodes, the mean over runs.
+        evaluated: steps → success in the split "train", the mean over runs; empty unless every checkpoint has it.
     """
 
-    by_steps: dict[int, float]
-    evaluated: bool
+    running: dict[int, float]
+    evaluated: dict[int, float]
+
+    @property
+    def by_steps(self) -> dict[int, float]:
+        """The better known one of both."""
+        return self.evaluated or self.running
 
     @property
     def source(self) -> str:
@@ -42,6 +47,7 @@ class Match:
     Attributes:
         kind: how the checkpoints were chosen.
         ours, theirs: steps of the checkpoints; None where there is none.
+        our_labelled, their_labelled: how many of those steps the expert labelled.
         our_train, their_train: success in training there, where it is known.
         source: of success in training.
         splits: how many of the ten both have.
@@ -55,6 +61,8 @@ class Match:
     baseline: str
     ours: int | None
     theirs: int | None
+    our_labelled: int | None = None
+    their_labelled: int | None = None
     our_train: float | None = None
     their_train: float | None = None
     source: str = ""
@@ -81,15 +89,14 @@ def checkpoints(method: Method, wanted: Wanted) -> list[int]:
 
 
 def train_success(method: Method, curve: Curve, wanted: Wanted) -> TrainSuccess:
-    """At each checkpoint: as evaluated where every checkpoint is, else the running average."""
+    """At each checkpoint."""
     steps = checkpoints(method, wanted)
+    running = {s: success for s in steps if (success := curve.at(s)) is not None}
     only = replace(wanted, splits=("train",))
-    if wanted.hashes is None and steps:
-        found = {s: align([At(method, s)], only).tables[0].get("train") for s in steps}
-        if all(table is not None for table in found.values()):
-            return TrainSuccess({s: float(table.mean()) for s, table in found.items()}, True)
-    known = {s: curve.at(s) for s in steps}
-    return TrainSuccess({s: success for s, success in known.items() if success is not None}, False)
+    tables = {s: align([At(method, s)], only).tables[0].get("train") for s in steps if wanted.hashes is None}
+    if not all(table is not None for table in tables.values()):
+        return TrainSuccess(running, {})
+    return TrainSuccess(running, {s: float(table.mean()) for s, table in tables.items()})
 
 
 def match(
@@ -100,7 +107,8 @@ def match(
     *,
     target: float | None = None,
 ) -> list[Match]:
-    """The three ways to compare a method with a baseline.
+    """The three ways to compare a method with a baseline. Success in training is what both have: that of the split
+    "train" if both were evaluated in it at every checkpoint, else the running average.
 
     - as given: each at the checkpoint that was named, else its last;
     - matched steps: both at the steps of the one that took fewer;
@@ -111,6 +119,8 @@ def match(
         successes: in training, of the method and of the baseline.
         target: success in training to be met, in place of the method's own.
     """
+    if all(success.running for success in successes) and not all(success.evaluated for success in successes):
+        successes = TrainSuccess(successes[0].running, {}), TrainSuccess(successes[1].running, {})
     ours, theirs = successes
     found = [_pair("as given", method, baseline, method.steps, baseline.steps, successes, wanted)]
     if method.steps is None or baseline.steps is None:
@@ -161,15 +171,20 @@ def _pair(
         baseline.label,
         ours,
         theirs,
+        our_labelled=_labelled(method, ours),
+        their_labelled=_labelled(baseline, theirs),
         our_train=successes[0].by_steps.get(ours) if ours is not None else None,
         their_train=successes[1].by_steps.get(theirs) if theirs is not None else None,
-        source=" / ".join(dict.fromkeys(success.source for success in successes if success.by_steps)),
+        source=successes[0].source if any(success.by_steps for success in successes) else "",
     )
     aligned = align([At(method, ours), At(baseline, theirs)], wanted)
     for one, steps, table in zip((method, baseline), (ours, theirs), aligned.tables, strict=True):
         if not table:
             where = "" if steps is None else f" at {steps:,} steps"
-            return Match(**{**vars(told), "problem": f"{one.label} is not evaluated{where}"})
+            problem = f"{one.label} is not evaluated{where}"
+            if steps is not None and any(run.path is not None and steps not in run.numbered() for run in one.runs):
+                problem = f"{one.label} has no checkpoint{where}, which a larger checkpoint.keep would have kept"
+            return Match(**{**vars(told), "problem": problem})
     splits = aligned.shared(_headline(wanted))
     if not splits:
         return Match(**{**vars(told), "problem": "no split that both have"})
@@ -187,6 +202,12 @@ def _pair(
     )
 
 
+def _labelled(method: Method, steps: int | None) -> int | None:
+    """Of a checkpoint's steps, those of imitation."""
+    recipe = method.runs[0].recipe
+    return None if recipe is None or steps is None else min(steps, recipe.imitation.steps)
+
+
 def _headline(wanted: Wanted) -> Sequence[str]:
-    """The splits of the headline: the paper's ten, or all that an episode file has."""
-    return wanted.splits if wanted.hashes is not None else [s for s in wanted.splits if s in GROUPS["all"]]
+    """The splits of the headline: the paper's ten, or all that an episode file or another environment has."""
+    return [split for split in wanted.splits if split in GROUPS["all"]] if wanted.papers else wanted.splits

@@ -29,7 +29,7 @@ class Run:
         steps: of the checkpoint that is compared; None where nothing is learned or it lies in no run.
         pinned: the checkpoint was named.
         records: what is known of how it does, at all its checkpoints.
-        updates: the lines of its `metrics.jsonl`.
+        updates: the lines of its `metrics.jsonl`, up to the checkpoint that was named.
         parts: what else must agree for two runs to be of one method.
     """
 
@@ -131,7 +131,7 @@ def _open(name: str) -> Run:
 def _from_run(name: str, run: RunDirectory, pinned: int | None) -> Run:
     recipe, facts = run.recipe(), run.facts()
     records = [record for record in kept(run.path) if not _stale(run, record)]
-    updates = run.read_metrics()
+    updates = [update for update in run.read_metrics() if pinned is None or update["steps"] <= pinned]
     # Evaluations and metrics stay when checkpoints are let go.
     reached = [*run.numbered(), *(record.steps for record in records if record.steps is not None)]
     parts = {key: facts.get(key) for key in ("num_processes", "world")}
@@ -205,6 +205,12 @@ def _add(runs: list[Run], run: Run) -> None:
     for i, other in enumerate(runs):
         if other.seed != run.seed:
             continue
+        if other.steps != run.steps and (run.path is None or other.path is None):
+            told = [f"'{one.name}' after {one.steps or 0:,} steps" for one in (other, run)]
+            raise UsageProblem(
+                f"{' and '.join(told)} are of one recipe and one seed",
+                "leave one out, or name checkpoints of their runs",
+            )
         weights = {record.adapter_sha256 for record in (*other.records, *run.records) if record.steps == run.steps}
         if (run.path is None or other.path is None) and len(weights) == 1:
             whole = other if other.path is not None else run

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from llarp_cli.comparison.methods import Method, Run
 from llarp_cli.errors import UsageProblem
 from llarp_cli.evaluation.records import BENCHMARK, Outcome, Record
+from llarp_cli.rearrangement.splits import SPLITS
 
 Identity = tuple[str, str, str]
 """World, its version, and the hash of a split's episodes: what two records must share to be compared."""
@@ -31,6 +32,11 @@ class Wanted:
     hashes: dict[str, str] | None = None
     deterministic: bool = False
     environment: str | None = None
+
+    @property
+    def papers(self) -> bool:
+        """Whether the splits are those of Language Rearrangement."""
+        return self.hashes is None and all(split in SPLITS for split in self.splits)
 
     def admits(self, record: Record) -> bool:
         if record.split not in self.splits or record.deterministic != self.deterministic:
@@ -57,6 +63,7 @@ class Aligned:
     Attributes:
         seeds: of evaluation, over which outcomes are averaged.
         identities: split → what its episodes are.
+        seeds_left_out: those that only some have.
         families: split → families of its episodes.
         tables: for each method, split → success [runs, episodes]; a split that it lacks is not there.
         sizes: for each method, split → how many episodes it has been tried in, whether or not the others have.
@@ -64,6 +71,7 @@ class Aligned:
 
     seeds: tuple[int, ...]
     identities: dict[str, Identity]
+    seeds_left_out: tuple[int, ...]
     families: dict[str, tuple[str, ...]]
     tables: tuple[dict[str, NDArray[np.float64]], ...]
     sizes: tuple[dict[str, int], ...]
@@ -77,7 +85,7 @@ def align(compared: Sequence[At], wanted: Wanted) -> Aligned:
     """What all of them have been tried in.
 
     Of each split, the episodes are those that every method with that split has outcomes of, under every seed of
-    evaluation that all of them share.
+    evaluation that all of them share in the splits that all of them have.
 
     Raises:
         UsageProblem: two of them were tried in different worlds or episodes, or under different seeds only.
@@ -101,8 +109,10 @@ def align(compared: Sequence[At], wanted: Wanted) -> Aligned:
         rows = {
             i: [_by_episode(records, split, seeds) for records in runs]
             for i, runs in enumerate(chosen)
-            if _has(runs, split)
+            if _has(runs, split, seeds)
         }
+        if not rows:
+            continue
         shared = [e for e in next(iter(rows.values()))[0] if all(e in row for table in rows.values() for row in table)]
         for i, table in rows.items():
             sizes[i][split] = len(set.intersection(*(set(row) for row in table)))
@@ -110,16 +120,18 @@ def align(compared: Sequence[At], wanted: Wanted) -> Aligned:
                 tables[i][split] = np.array([[row[episode][0] for episode in shared] for row in table])
         some = next(iter(rows.values()))[0]
         families[split] = tuple(sorted({some[episode][1] for episode in shared}))
-    return Aligned(seeds, identities, families, tuple(tables), tuple(sizes))
+    known = {record.seed for runs in chosen for records in runs for record in records}
+    return Aligned(seeds, identities, tuple(sorted(known - {*seeds})), families, tuple(tables), tuple(sizes))
 
 
 def _records(run: Run, steps: int | None, wanted: Wanted) -> list[Record]:
     return [record for record in run.records if record.steps == steps and wanted.admits(record)]
 
 
-def _has(runs: Sequence[Sequence[Record]], split: str) -> bool:
-    """Whether every run of a method has been tried in a split."""
-    return all(any(record.split == split for record in records) for records in runs)
+def _has(runs: Sequence[Sequence[Record]], split: str, seeds: Sequence[int] = ()) -> bool:
+    """Whether every run of a method has been tried in a split, under each of these seeds."""
+    tried = [{record.seed for record in records if record.split == split} for records in runs]
+    return all(tried) and all(one.issuperset(seeds) for one in tried)
 
 
 def identity_of(record: Record) -> Identity:
@@ -150,12 +162,18 @@ def _identity(split: str, having: Sequence[tuple[Run, Sequence[Record]]]) -> Ide
 
 
 def _common_seeds(compared: Sequence[At], chosen: Sequence[Sequence[Sequence[Record]]]) -> tuple[int, ...]:
-    """The seeds of evaluation that everyone has, in every split that everyone has."""
+    """The seeds of evaluation that everyone has, in every split that everyone has; where there is none, in every split
+    that anyone has."""
+    tried = [[dict.fromkeys(record.split for record in records) for records in runs] for runs in chosen]
+    some = [splits for runs in tried for splits in runs if splits]
+    shared = [split for split in (some[0] if some else ()) if all(split in splits for splits in some)]
     sets = []
     for one, runs in zip(compared, chosen, strict=True):
         for run, records in zip(one.method.runs, runs, strict=True):
-            for split in dict.fromkeys(record.split for record in records):
-                sets.append((run.name, split, {record.seed for record in records if record.split == split}))
+            for split in shared or dict.fromkeys(record.split for record in records):
+                seeds = {record.seed for record in records if record.split == split}
+                if seeds:
+                    sets.append((run.name, split, seeds))
     if not sets:
         return ()
     common = set.intersection(*(seeds for _, _, seeds in sets))

@@ -14,8 +14,9 @@ from llarp_cli.comparison.methods import key_values
 from llarp_cli.comparison.study_file import Study
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem, unknown
+from llarp_cli.evaluation.records import EVALUATIONS
 from llarp_cli.rearrangement.splits import expand
-from llarp_cli.runs import RunDirectory
+from llarp_cli.runs import RunDirectory, busy
 
 State = Literal["missing", "cut", "finished"]
 
@@ -145,6 +146,8 @@ def _state(path: Path, recipe: Recipe) -> tuple[State, int]:
 def _check_same(path: Path, there: Recipe, wanted: Recipe) -> None:
     """Refuse a run of another recipe; how often it saves is nobody's concern."""
     ours, theirs = key_values(wanted), key_values(there)
+    if wanted.backbone.weights == "random":
+        ours["backbone.seed"], theirs["backbone.seed"] = wanted.backbone.seed, there.backbone.seed
     for key, value in ours.items():
         if value != theirs[key]:
             raise UsageProblem(
@@ -157,13 +160,21 @@ def clear(planned: Planned) -> None:
     """Remove what is left of a run that was cut before it saved anything.
 
     Raises:
-        UsageProblem: what is there is no such run.
+        UsageProblem: what is there is no such run, is trained by another process, or has been evaluated.
     """
     path = planned.path
     if not path.exists():
         return
     if not (path / "run.json").is_file() and any(path.iterdir()):
         raise UsageProblem(f"'{path}' is not a run of this study", "remove it, or give the study another --directory")
+    training = RunDirectory(path).holder()
+    if training is not None:
+        raise busy(path, training)
+    if (path / EVALUATIONS).is_dir():
+        raise UsageProblem(
+            f"'{path}' has evaluations, but none of its checkpoints any more",
+            "put them back, or remove the whole run, and it is trained again",
+        )
     shutil.rmtree(path)
 
 

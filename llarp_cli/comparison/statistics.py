@@ -10,7 +10,8 @@ method. The 95% interval is the middle of what comes out.
 - Several runs: it is about other episodes and other seeds of training. Two or three runs show too little of how
   far seeds can be apart, so it is then too narrow rather than too wide, and each run's value stands beside it.
 
-No interval is narrower than Wilson's over the episodes, since a bootstrap of only successes has no width.
+No interval of a mean is narrower than Wilson's over the episodes, since a bootstrap of only successes has no width; a
+ratio in which one side has only successes or none is as wide as the two sides' intervals divided.
 """
 
 from __future__ import annotations
@@ -86,7 +87,12 @@ def ratio_of_means(one: Successes, other: Successes, names: tuple[str, str]) -> 
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = _redrawn(one, names[0]) / _redrawn(other, names[1])
     low, high = np.percentile(np.nan_to_num(drawn, nan=1.0, posinf=np.inf), (2.5, 97.5), method="nearest")
-    return Estimate(_macro(one) / below, float(low), float(high), sum(table.shape[1] for table in one.values()))
+    episodes = sum(table.shape[1] for table in one.values())
+    above = _macro(one)
+    if above in (0, 1) or below == 1:  # no draw differs from the others
+        ours, theirs = wilson(above * episodes, episodes), wilson(below * episodes, episodes)
+        low, high = min(low, ours[0] / theirs[1]), max(high, ours[1] / theirs[0])
+    return Estimate(above / below, float(low), float(high), episodes)
 
 
 def _macro(successes: Successes) -> float:

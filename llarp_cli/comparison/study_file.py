@@ -86,7 +86,7 @@ class EvaluationOptions(Section):
         limit: only the first episodes of each split.
     """
 
-    splits: tuple[str, ...] = ()
+    splits: Annotated[tuple[str, ...], Field(validate_default=True)] = ()
     seeds: Annotated[tuple[Count, ...], Field(min_length=1)] = (0,)
     deterministic: bool = False
     all_families: bool = False
@@ -334,8 +334,8 @@ def _longer(recipe: Recipe, measure: Recipe, factor: float, imitation_given: boo
 
 
 def _with_checkpoints(recipe: Recipe, measure: Recipe, comparison: ComparisonOptions, typed: dict) -> Recipe:
-    """All checkpoints are kept, at the same steps for every method."""
-    every = max(1, math.ceil(measure.steps / comparison.checkpoints))
+    """All checkpoints are kept, at the same steps for every method, and none falls after the first method's end."""
+    every = max(1, measure.steps // comparison.checkpoints)
     chosen = {"every": every, "keep": ALL}
     chosen = {key: value for key, value in chosen.items() if f"checkpoint.{key}" not in typed}
     return recipe.model_copy(update={"checkpoint": recipe.checkpoint.model_copy(update=chosen)})

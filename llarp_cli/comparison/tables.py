@@ -113,7 +113,8 @@ def reached_text(row: Row, taken: int) -> str:
 def baseline_table(comparison: Comparison) -> str:
     """The first method against each other one."""
     first = comparison.rows[0].method.label
-    header = ["against", "compared", f"steps: {first} / it", "success in training, %", "splits", "mean, %", "ratio"]
+    header = ["against", "compared", f"steps: {first} / it", "of them labelled by the expert", "success in training, %",
+              "splits", "mean, %", "ratio"]  # fmt: skip
     return markdown_table(header, [_match(one) for one in comparison.matches], left=2)
 
 
@@ -133,7 +134,8 @@ def _match(one: Match) -> list[str]:
     else:
         means = both(_rate(one.our_mean.value), _rate(one.their_mean.value))
         told = [str(one.splits), means, f"{one.ratio.value:.2f} ({one.ratio.low:.2f} - {one.ratio.high:.2f})"]
-    return [one.baseline, one.kind, both(steps(one.ours), steps(one.theirs)), trained, *told]
+    labelled = both(steps(one.our_labelled), steps(one.their_labelled))
+    return [one.baseline, one.kind, both(steps(one.ours), steps(one.theirs)), labelled, trained, *told]
 
 
 def _how(comparison: Comparison) -> str:
