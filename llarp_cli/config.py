@@ -152,11 +152,11 @@ class TaskOptions(Section):
     Attributes:
         split: a training split.
         families: instruction families; empty means all the split has.
-        categories: which categories there are and may be asked for; empty means all.
+        categories: which categories may be asked for; empty means all. Others lie about all the same.
         count: how many tasks, each met again in other homes and arrangements; 0 without end. A backbone reads
             each instruction once and remembers it, so that fewer tasks train faster.
         objects: objects in a home.
-        homes: how many training homes.
+        homes: how many training homes. The split `train` evaluates in the first 100, trained in or not.
     """
 
     split: str = "train"

@@ -158,8 +158,8 @@ def _examined(plugin: registry.Plugin) -> Finding:
         return Finding(plugin.name, True, f"ready; {loaded.summary}")
     except LlarpError as error:
         return Finding(plugin.name, False, error.message, (error.hint,) if error.hint else ())
-    except AttributeError as error:
-        return Finding(plugin.name, False, f"{plugin.where} is not written as plugins are: {error}")
+    except Exception as error:  # whatever one plugin does, the others are told of
+        return Finding(plugin.name, False, f"{plugin.where} is not written as plugins are: {error!r}")
 
 
 def _absent(name: str, plugin: Any) -> Finding | None:

@@ -180,7 +180,7 @@ def export_policy(
         if run is None:
             raise UsageProblem(f"'{directory}' belongs to no run", "say where to export to: --out DIR")
         out = run / "export"
-    measured = latest_results(directory, config) if results is None else read_results(results)
+    measured = latest_results(directory, config) if results is None else _results_of(config, results, directory)
     beside = _beside(directory, film)
     count = sum(tensor.numel() for tensor in parameters.values())
     card = model_card(
@@ -205,6 +205,18 @@ def export_policy(
     except OSError as error:
         raise UsageProblem(f"cannot write '{out}': {error.strerror}", "choose another place with --out") from error
     return out
+
+
+def _results_of(config: PolicyConfig, file: Path, policy: Path) -> dict[str, Any]:
+    """What a file of results says, which must be of this very policy.
+
+    Raises:
+        UsageProblem: it holds none, or another policy's.
+    """
+    results = read_results(file)
+    if {record.adapter_sha256 for record in records_in(results) or ()} - {config.adapter_sha256}:
+        raise UsageProblem(f"'{file}' is of another policy than '{policy}'", f"llarp eval {policy} --json {file}")
+    return results
 
 
 def latest_results(checkpoint: Path, config: PolicyConfig) -> dict[str, Any] | None:
@@ -234,7 +246,8 @@ def _kept_results(run: Path, checkpoint: Path, config: PolicyConfig) -> dict[str
         return None
     (_, _, seed, deterministic), largest = max(alike.items(), key=lambda pair: sum(len(r.outcomes) for r in pair[1]))
     outcomes = tuple({(one.split, one.id): one for record in largest for one in record.outcomes}.values())
-    return Results(str(checkpoint), config.backbone.name, seed, deterministic, outcomes).to_json()
+    records = tuple(largest)
+    return Results(str(checkpoint), config.backbone.name, seed, deterministic, outcomes, records=records).to_json()
 
 
 def _beside(checkpoint: Path, film: Path | None) -> dict[str, bytes]:
@@ -244,13 +257,15 @@ def _beside(checkpoint: Path, film: Path | None) -> dict[str, bytes]:
         UsageProblem: the film that was named is none.
     """
     run = run_of(checkpoint)
-    found = {"curves.png": (run or checkpoint) / "curves.png", "episode.mp4": checkpoint / "episode.mp4"}
+    found = {"curves.png": (run or checkpoint) / "curves.png"}
     if film is not None:
         found["episode.mp4"] = film
-    elif run is not None:
+    elif run is None:
+        found["episode.mp4"] = checkpoint / "episode.mp4"
+    else:
         saved = (checkpoint / ADAPTER).stat().st_mtime
         films = [(path.stat().st_mtime, path) for path in run.glob("*.mp4") if path.stat().st_mtime >= saved]
-        found["episode.mp4"] = max(films)[1] if films else run / "episode.mp4"
+        found |= {"episode.mp4": max(films)[1]} if films else {}
     beside = {}
     for name, path in found.items():
         # A link in somebody else's folder may lead anywhere.

@@ -16,7 +16,9 @@ from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.config import Recipe
 from llarp_cli.environments.arbitrary import Scheme
 from llarp_cli.errors import UsageProblem
+from llarp_cli.evaluation.records import BENCHMARK
 from llarp_cli.policy.files import PolicyConfig
+from llarp_cli.rearrangement.splits import GROUPS, SPLIT_SIZE
 
 BASE_LICENCES = {
     "sentence-transformers/all-MiniLM-L6-v2": "Apache-2.0",
@@ -231,14 +233,20 @@ def _results(results: dict[str, Any] | None) -> str:
     if results is None:
         return "Not evaluated yet: `llarp eval` does it."
     lines = ["| split | episodes | success | 95% interval |", "|---|---|---|---|"]
-    rows = dict(results["splits"])
-    if "all" in results.get("groups", ()):
-        rows["the paper's ten"] = results["groups"]["all"]
+    records = results.get("records", ())
+    files = {one["split"]: one["source"] for one in records if one["source"] != BENCHMARK}
+    rows = {f"{name} of {files[name]}" if name in files else name: one for name, one in results["splits"].items()}
+    if "all" in results.get("groups", ()) and not files:
+        ten, whole = results["groups"]["all"], len(GROUPS["all"]) * SPLIT_SIZE
+        rows["the paper's ten" + f", {ten['episodes']} of their {whole:,} episodes" * (ten["episodes"] < whole)] = ten
     rows["all of these"] = results["total"]
     for name, split in rows.items():
         low, high = split["interval"]
         lines.append(f"| {name} | {split['episodes']} | {split['success']:.1%} | {low:.1%} to {high:.1%} |")
-    lines += ["", f"Evaluated with `llarp eval`, seed {results['seed']}; intervals are Wilson's."]
+    places = ", ".join(dict.fromkeys(f"`{one['world']}`" for one in records))
+    how = "the likeliest skills" if any(one["deterministic"] for one in records) else "sampled skills"
+    where = f" in {places}, {how}" if records else ""
+    lines += ["", f"Evaluated with `llarp eval`{where}, seed {results['seed']}; intervals are Wilson's."]
     return "\n".join(lines)
 
 
@@ -257,4 +265,5 @@ def _metadata(results: dict[str, Any] | None, task: str) -> list[EvalResult] | N
             metric_value=round(split["success"], 4),
         )
         for name, split in results["splits"].items()
+        if name not in {one["split"] for one in results.get("records", ()) if one["source"] != BENCHMARK}
     ]

@@ -129,7 +129,13 @@ def load(kind: str, name: str) -> Any:
         for part in filter(None, attribute.split(".")):
             value = getattr(value, part)
         _, colon, argument = name.partition(":")
-        return value.at(argument) if kind == "environment" and colon else value
+        if kind != "environment" or not colon:
+            return value
+        if not hasattr(value, "at"):
+            raise UsageProblem(
+                f"environment '{plugin.name}' has nothing behind a colon: '{name}'", f"--env {plugin.name}"
+            )
+        return value.at(argument)
     except LlarpError:
         raise
     except ModuleNotFoundError as error:

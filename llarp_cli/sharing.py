@@ -118,7 +118,10 @@ def push_policy(folder: Path, name: str, *, private: bool) -> str:
     files: dict[str, Path | bytes] = {file: folder / file for file in POLICY_FILES}
     # A link in somebody else's folder may lead to what is nobody else's business.
     files |= {file: folder / file for file in EXTRAS if (folder / file).is_file() and not (folder / file).is_symlink()}
-    files["README.md"] = on_the_hub((folder / "README.md").read_text("utf-8"), folder.name, name, api.endpoint).encode()
+    card = folder / "README.md"
+    if card.is_symlink():
+        raise UsageProblem(f"'{card}' is a link", "put the model card itself there")
+    files["README.md"] = on_the_hub(card.read_text("utf-8"), name, api.endpoint).encode()
     with _pushing(folder, name):
         api.create_repo(name, private=private or None, exist_ok=True)
         if private and not api.model_info(name).private:
@@ -131,18 +134,19 @@ def push_policy(folder: Path, name: str, *, private: bool) -> str:
     return f"{api.endpoint}/{name}"
 
 
-def on_the_hub(card: str, folder: str, name: str, endpoint: str) -> str:
+def on_the_hub(card: str, name: str, endpoint: str) -> str:
     """A model card whose commands name the policy as it is found on the hub.
 
     Args:
-        card: written for a folder.
-        folder: the folder's name.
+        card: written for a folder, which it names; the folder may be called otherwise by now.
         name: `ORG/NAME`.
         endpoint: the hub's address.
     """
+    named = re.search(r'load_policy\("(.*)"\)', card)
+    folder = named[1] if named else ""
     for command in ("llarp eval {} ", "llarp rollout {} ", "llarp play --web --policy {}\n", 'load_policy("{}")'):
         card = card.replace(command.format(folder), command.format(f"{HUB}{name}"))
-    card = card.replace(f"\n# {folder}\n", f"\n# {name.partition('/')[2]}\n")
+    card = re.sub(r"(?m)^# .*$", f"# {name.partition('/')[2]}", card, count=1)
     return card.replace('src="episode.mp4"', f'src="{endpoint}/{name}/resolve/main/episode.mp4"')
 
 

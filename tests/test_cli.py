@@ -325,13 +325,18 @@ def test_somebody_elses_broken_plugin_is_a_finding(llarp, tmp_path, monkeypatch)
     info = site / "llarp_odd-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: llarp-odd\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[llarp.backbones]\nodd = llarp_odd:odd\nraises = llarp_odd_raises:x\n")
-    (site / "llarp_odd.py").write_text("odd = object()\n")
+    (info / "entry_points.txt").write_text(
+        "[llarp.backbones]\nodd = llarp_odd:odd\nraises = llarp_odd_raises:x\n"
+        "needs = llarp_odd:Needs\nasks = llarp_odd:Asks\n"
+    )
+    (site / "llarp_odd.py").write_text(
+        "odd = object()\nclass Needs:\n    requires = None\nclass Asks:\n    requires = ('nowhere.at.all',)\n"
+    )
     (site / "llarp_odd_raises.py").write_text("raise RuntimeError('no luck')\n")
     monkeypatch.syspath_prepend(str(site))
     result = llarp("doctor")
     assert result.exit_code == 0
-    assert "is not written as plugins are" in result.stdout and "no luck" in result.stdout
+    assert result.stdout.count("is not written as plugins are") == 3 and "no luck" in result.stdout
     result = llarp("plugins", "--check")
     assert result.exit_code == 1
     assert "no luck" in result.stdout and "tiny-llama" in result.stdout

@@ -215,6 +215,16 @@ def test_files_that_cannot_be_read_are_one_line(llarp, tmp_path, records, verb, 
     assert not (tmp_path / "found.json").exists()
 
 
+def test_a_file_that_cannot_be_read_does_not_cost_what_was_found_in_others(llarp, tmp_path, fresh):
+    write(tmp_path / "good.jsonl", fresh)
+    (tmp_path / "empty.jsonl").touch()
+    result = llarp("dataset", "validate", "good.jsonl", "empty.jsonl", "--json", "found.json")
+    assert result.exit_code == 2
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["episodes"] == found["solvable"] == 12
+    assert [problem["source"] for problem in found["problems"]] == ["empty.jsonl"]
+
+
 def test_what_comes_before_a_break_is_checked(llarp, tmp_path, fresh):
     random.Random(0).shuffle(fresh)
     cut(write(tmp_path / "mine.jsonl", fresh))

@@ -27,7 +27,7 @@ from llarp_cli.cli import main
 from llarp_cli.comparison.study_file import shipped_studies
 from llarp_cli.config import Recipe
 from llarp_cli.errors import LlarpError, UsageProblem
-from llarp_cli.rearrangement.splits import expand
+from llarp_cli.rearrangement.splits import SPLITS, expand
 from llarp_cli.rearrangement.tasks import FAMILIES
 from llarp_cli.recipes import load_recipe, recipe_keys
 
@@ -232,6 +232,12 @@ def load_generator():
 def test_generated_parts_are_as_the_program_is_now(name):
     generator = load_generator()
     assert generator.page(name) == (ROOT / "docs" / name).read_text("utf-8"), "type: python docs/generate.py"
+
+
+def test_the_page_of_the_benchmark_says_of_splits_what_the_program_says():
+    page = (ROOT / "docs" / "benchmark.md").read_text("utf-8")
+    for name, split in SPLITS.items():
+        assert f"| `{name}` | {split.description} |" in page, "type: python -m llarp_cli.dataset.document docs"
 
 
 def test_every_recipe_key_and_command_is_on_its_page():

@@ -66,6 +66,17 @@ def test_gymnasium_makes_the_home_by_name():
     env.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("home:home-17", "environment 'home' has nothing behind a colon"), ("gym", "environment 'gym' names none yet")],
+)
+def test_names_that_are_no_environment_are_refused(name, message, llarp):
+    with pytest.raises(UsageProblem, match=message):
+        llarp_cli.make_env(env=name)
+    result = llarp("dataset", "generate", "train", "--env", name, "--count", "1", "--seed", "0", "--out", "a.jsonl")
+    assert result.exit_code == 2 and message in result.stderr
+
+
 def test_make_env_takes_evaluation_splits_by_name():
     env = llarp_cli.make_env(split="new_scenes", families=("fetch",), image_size=SIZE)
     env.reset()

@@ -200,6 +200,27 @@ def test_eval_goes_beyond_them_when_told(trained_to_move):
     assert families_of(evaluate_policy("planner", splits=["train"], families=["fetch"])) == {"fetch"}
 
 
+def test_a_link_is_followed_once_while_a_run_goes_on(in_toy_world, monkeypatch, tmp_path):
+    """`best` and `last` lead on to other checkpoints while a run trains; outcomes belong to what was opened."""
+    folder = tmp_path / "run" / "checkpoints"
+    for steps in ("100", "200"):
+        (folder / steps).mkdir(parents=True)
+        (folder / steps / "config.json").write_text(json.dumps({"policy": "llarp", "adapter_sha256": steps}))
+        (folder / steps / "recipe.yaml").write_text("steps: 300\n")
+        (folder / steps / "adapter.safetensors").write_bytes(b"")
+    (folder.parent / "run.json").write_text("{}")
+    (folder / "best").symlink_to("100")
+
+    def opened(source, **_):
+        (folder / "best").unlink()
+        (folder / "best").symlink_to("200")
+        return Opened(PlannerActor(), str(source), "x")
+
+    monkeypatch.setattr(verb, "open_actor", opened)
+    results = evaluate_policy(folder / "best", splits=["rephrasing"], limit=1)
+    assert [(one.steps, one.adapter_sha256) for one in results.records] == [(100, "100")]
+
+
 def test_limit_is_by_split_and_groups_are_their_splits(in_toy_world):
     results = evaluate_policy("random", splits=["train", "behavior", "novel_objects"], limit=3)
     assert {name: len(outcomes) for name, outcomes in results.splits.items()} == {
@@ -383,6 +404,7 @@ def test_an_episodes_goal_stays_only_for_its_own_sentence_or_one_that_asks_the_s
     ("arguments", "message"),
     [
         ({"instruction": "jump"}, "the planner does not read"),
+        ({"source": "expert", "instruction": "jump"}, "the expert does not read"),
         ({"home": "toy-1"}, "--home goes with --instruction"),
         ({"arrangement_seed": 1}, "--arrangement-seed goes with --instruction"),
         ({"instruction": "jump", "home": "toy-1", "index": 1}, "--home and --split or --episode exclude each other"),
@@ -395,4 +417,4 @@ def test_an_episodes_goal_stays_only_for_its_own_sentence_or_one_that_asks_the_s
 )
 def test_a_sentence_that_cannot_be_tried_says_why(in_toy_world, arguments, message):
     with pytest.raises(UsageProblem, match=message):
-        roll_out("planner", **arguments)
+        roll_out(**{"source": "planner", **arguments})

@@ -17,6 +17,7 @@ from test_export import edit, recipe
 import llarp_cli
 from llarp_cli.errors import UsageProblem
 from llarp_cli.evaluation.records import Outcome, Record, keep
+from llarp_cli.evaluation.results import Results
 from llarp_cli.export import export_policy
 from llarp_cli.policy.build import build_policy
 from llarp_cli.policy.files import save_policy
@@ -124,7 +125,7 @@ def test_evaluations_that_the_run_keeps_become_a_table_with_intervals(made):
     front, card = card_of(run)
     assert "| rephrasing | 10 | 90.0% | 59.6% to 98.2% |" in card and "| all of these | 20 | 70.0% |" in card
     assert "paper's ten" not in card
-    assert "| train |" not in card and "context" not in card and "seed 0" in card
+    assert "| train |" not in card and "context" not in card and "in `home`, sampled skills, seed 0" in card
     (entry,) = front["model-index"]
     assert [(r["dataset"]["name"], r["metrics"][0]["value"]) for r in entry["results"]] == [
         ("Language Rearrangement, new_scenes", 0.5),
@@ -139,7 +140,29 @@ def test_the_ten_splits_of_the_paper_have_a_row_of_their_own(made):
     for split in (*GROUPS["all"], "train"):
         record(run, split, 3 if split == "context" else 5)
     _, card = card_of(run)
-    assert "| the paper's ten | 100 | 48.0% |" in card and "| all of these | 110 | 48.2% |" in card
+    assert (
+        "| the paper's ten, 100 of their 1,000 episodes | 100 | 48.0% |" in card
+        and "| all of these | 110 | 48.2% |" in card
+    )
+
+
+def test_results_that_are_given_must_be_of_the_policy_and_files_of_ones_own_are_named(made, tmp_path):
+    run = made()
+    record(run, "rephrasing", 9, source="mine.jsonl")
+    sha = json.loads((run / "checkpoints" / "100" / "config.json").read_text())["adapter_sha256"]
+    (kept_one,) = (run / "evaluations").rglob("*.json")
+    one = json.loads(kept_one.read_text())
+    outcomes = tuple(Outcome(**outcome) for outcome in one["outcomes"])
+    results = Results("p", "fake", 0, True, outcomes, records=(Record(**one | {"deterministic": True}),)).to_json()
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps(results))
+    export_policy(run, tmp_path / "out", results=file)
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "| rephrasing of mine.jsonl | 10 | 90.0% |" in text and "the likeliest skills, seed 0" in text
+    assert "success_rate" not in text  # the hub is told of the benchmark alone
+    file.write_text(json.dumps(results).replace(sha, "f" * 64))
+    with pytest.raises(UsageProblem, match="is of another policy than"):
+        export_policy(run, tmp_path / "other", results=file)
 
 
 def test_curves_and_the_newest_film_of_the_checkpoint_go_along(made, tmp_path):
@@ -153,7 +176,8 @@ def test_curves_and_the_newest_film_of_the_checkpoint_go_along(made, tmp_path):
     assert (run / "export" / "episode.mp4").read_bytes() == FILM + b"b"
     again = export_policy(run / "export", tmp_path / "again")
     assert (again / "episode.mp4").read_bytes() == FILM + b"b" and (again / "curves.png").read_bytes() == b"curves"
-    text = on_the_hub((again / "README.md").read_text(), "again", "me/p", "https://hub")
+    text = on_the_hub((again / "README.md").read_text(), "me/p", "https://hub")
+    assert "llarp eval hf:me/p " in text and "\n# p\n" in text and 'load_policy("hf:me/p")' in text
     assert '<video src="https://hub/me/p/resolve/main/episode.mp4"' in text
     other = export_policy(run, tmp_path / "other", film=run / "a.mp4")
     assert (other / "episode.mp4").read_bytes() == FILM + b"a"
@@ -161,6 +185,7 @@ def test_curves_and_the_newest_film_of_the_checkpoint_go_along(made, tmp_path):
         export_policy(run, tmp_path / "third", film=run / "old.mp4")
     for name in ("a", "b"):
         (run / f"{name}.mp4").unlink()
+    (run / "old.mp4").rename(run / "episode.mp4")
     assert not (export_policy(run, tmp_path / "fourth") / "episode.mp4").exists()  # the one left is older
 
 

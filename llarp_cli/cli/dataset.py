@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from llarp_cli.cli import completion
 from llarp_cli.cli.output import OutputFile, json_option, save_json
 from llarp_cli.errors import LlarpError, UsageProblem
+
+if TYPE_CHECKING:
+    from llarp_cli.rearrangement.simulator import World
 
 indices_option = click.option(
     "--train-indices",
@@ -33,6 +37,17 @@ seed_option = click.option(
 @click.group()
 def dataset() -> None:
     """Show, make, check and import episodes."""
+
+
+def _world(environment: str) -> World:
+    """Where episodes of Language Rearrangement take place."""
+    from llarp_cli.environments.environment import open_environment
+    from llarp_cli.environments.rearrangement import LanguageRearrangement
+
+    place = open_environment(environment)
+    if not isinstance(place, LanguageRearrangement):
+        raise UsageProblem(f"'{environment}' is no environment of homes, which these episodes are of", "--env home")
+    return place.world
 
 
 @dataset.command()
@@ -70,9 +85,8 @@ def validate(
         )
     from llarp_cli.dataset.sources import find_sources, training_source, training_splits
     from llarp_cli.dataset.validate import validate as run
-    from llarp_cli.registry import load
 
-    world = load("environment", environment)
+    world = _world(environment)
     if train_indices is None:
         sources = find_sources(world, names)
     else:
@@ -125,9 +139,8 @@ def show(
     from llarp_cli.dataset.sources import find_sources
     from llarp_cli.dataset.statistics import statistics_of
     from llarp_cli.rearrangement.splits import SPLITS
-    from llarp_cli.registry import load
 
-    world = load("environment", "home")
+    world = _world("home")
     sources = find_sources(world, names or tuple(SPLITS), train_indices, seed)
     every = [statistics_of(world, source, FEW if samples is None else samples) for source in sources]
     click.echo("\n\n".join(page(one, samples) for one in every) if names else overview(every))
@@ -160,9 +173,8 @@ def generate(split: str, environment: str, count: int, seed: int, families: tupl
     llarp eval --episodes more.jsonl
     """
     from llarp_cli.dataset import generate_file
-    from llarp_cli.registry import load
 
-    generate_file(load("environment", environment), split, out, count, seed, families)
+    generate_file(_world(environment), split, out, count, seed, families)
     click.echo(out)
 
 
@@ -182,8 +194,7 @@ def import_(source: Path, out: Path, environment: str, json_file: Path | None) -
     llarp eval planner --episodes released.jsonl
     """
     from llarp_cli.dataset_import import import_file
-    from llarp_cli.registry import load
 
-    report = import_file(source, out, None if environment == "home" else load("environment", environment))
+    report = import_file(source, out, None if environment == "home" else _world(environment))
     click.echo(report.text())
     save_json(json_file, report.to_json())

@@ -130,19 +130,18 @@ def validate(world: World, sources: Sequence[Source], limit: int = 100) -> Repor
         limit: problems to tell of one by one.
 
     Raises:
-        UsageProblem: a file cannot be read at all.
+        UsageProblem: the first file cannot be read at all.
     """
     report = Report()
     checker = _Checker(world, report, limit)
     begun = process_time()
     try:
         for source in sources:
-            before = report.episodes
             try:
                 for batch in _batches(counted(source.read(), source.count), checker.rows):
                     checker.check(source.name, batch)
             except UsageProblem as problem:
-                if report.episodes == before:
+                if not report.episodes:
                     raise
                 report.unreadable += 1
                 checker.tell(source.name, None, None, [problem.message.removeprefix(source.name).lstrip(",: ")])

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from llarp_cli import registry
+from llarp_cli.environments.arbitrary import Scheme
 from llarp_cli.environments.contract import GymEnvironment
 from llarp_cli.environments.rows import Row
 from llarp_cli.environments.seeded import SeededEnvironment
@@ -94,6 +95,8 @@ def make_env(
         UsageProblem: environment, split, family, image size or render mode are not known.
     """
     described = registry.load("environment", env)
+    if isinstance(described, Scheme):
+        raise UsageProblem(f"environment '{env}' names none yet", described.summary)
     if isinstance(described, GymEnvironment):
         if families or render_mode is not None:
             raise UsageProblem(f"environment '{env}' has neither families nor render modes of a home", "leave them out")

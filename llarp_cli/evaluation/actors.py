@@ -219,6 +219,7 @@ class Opened:
         environment: where it acts.
         families: that its recipe trains; empty for all.
         reward: that its recipe pays.
+        recipe: None for what is not learned.
     """
 
     actor: Actor
@@ -228,6 +229,7 @@ class Opened:
     environment: str = "home"
     families: Sequence[str] = ()
     reward: RewardOptions = field(default_factory=RewardOptions)
+    recipe: Recipe | None = None
 
 
 def open_actor(source: Path | Unlearned, *, seed: int, deterministic: bool, environment: str | None = None) -> Opened:
@@ -267,6 +269,7 @@ def open_actor(source: Path | Unlearned, *, seed: int, deterministic: bool, envi
         environment or recipe.environment,
         recipe.tasks.families,
         recipe.reward,
+        recipe,
     )
 
 

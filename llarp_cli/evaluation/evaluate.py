@@ -19,7 +19,6 @@ from llarp_cli.evaluation.records import BENCHMARK, EVALUATIONS, Record, keep, r
 from llarp_cli.evaluation.results import Outcome, Results
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.tasks import FAMILIES, TRAINED
-from llarp_cli.recipes import load_recipe
 from llarp_cli.runs import Unlearned
 
 
@@ -122,6 +121,8 @@ def evaluate_policy(
     Raises:
         UsageProblem: a split, family, file or policy cannot be had, or no episode is left.
     """
+    if isinstance(source, Path) and source.is_symlink():  # a run in training lets `best` and `last` go on
+        source = source.resolve()
     if all_families and families:
         raise UsageProblem("--family and --all-families exclude each other", "leave one out")
     if splits and episode_file is not None:
@@ -163,7 +164,7 @@ def evaluate_policy(
         outcomes,
         left_out,
         tuple(heads[name].with_outcomes(o for o in outcomes if o.split == name) for name in splits_run),
-        load_recipe(str(source / "recipe.yaml"))[0] if isinstance(source, Path) else None,
+        opened.recipe,
         keeper.folder,
     )
 

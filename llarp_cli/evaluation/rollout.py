@@ -31,7 +31,7 @@ from llarp_cli.runs import Unlearned
 
 DEFAULT_SPLIT = LanguageRearrangement.film_split
 
-NEED_A_GOAL = ("planner", "searcher")
+NEED_A_GOAL = ("planner", "searcher", "expert")
 """Actors that do not read the sentence."""
 
 REPEATED = 3
