@@ -47,7 +47,7 @@ class LoraOptions(Section):
     Attributes:
         rank: of each update; 0 leaves the language model frozen.
         alpha: updates count alpha / rank.
-        dropout: share of what they read that is dropped in updates, never in acting.
+        dropout: share of what they read that is dropped in updates, not in acting: PPO's ratio is then not 1 at first.
         targets: linear layers by name, e.g. q_proj; empty takes peft's choice for the family.
     """
 
@@ -181,7 +181,7 @@ class RewardOptions(Section):
         success: paid once, when the goal is reached.
         subgoals: pay holding, placement and joint subgoals, 5 in all; false for success only.
         navigation: count arriving at a subgoal's receptacle as a subgoal too.
-        invalid_skill: taken for a skill whose precondition does not hold.
+        invalid_skill: taken for a skill whose precondition does not hold; nothing where subgoals is false.
     """
 
     success: Annotated[float, Field(ge=0)] = 10.0

@@ -169,7 +169,8 @@ def _run(job: Job, held: ExitStack) -> tuple[Path, bool]:
         share_devices()
     # Without a GPU of CUDA's, accelerate wants to be told: several processes would each run alone, and a Mac's GPU,
     # which has no float64, would be taken.
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    # And what half precision is, the recipe says, not the user's configuration of accelerate.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
     path, goes_on = _agreed(job, accelerator)
     run = None
     if goes_on:
@@ -363,7 +364,8 @@ def _banner(
     minibatches = min(recipe.ppo.minibatches, recipe.num_envs)
     minibatch = recipe.num_envs * recipe.ppo.rollout_steps // minibatches
     dtype = str(backbone.dtype).removeprefix("torch.")
-    again = f"; {backbone.recomputed_layers} layers computed again in updates" if backbone.recomputed_layers else ""
+    layers = getattr(backbone, "recomputed_layers", 0)  # of frozen transformers; others need not have any
+    again = f"; {layers} layers computed again in updates" if layers else ""
     resumed = ""
     if checkpoint is not None:
         before, now = processes_of(checkpoint), accelerator.num_processes

@@ -23,6 +23,8 @@ from llarp_cli.export import export_policy
 from llarp_cli.policy.build import build_policy
 from llarp_cli.policy.files import POLICY_FILES, open_policy, save_policy
 from llarp_cli.rearrangement.skills import SKILLS
+from llarp_cli.runs import RunDirectory
+from llarp_cli.train import train
 
 BOTH = pytest.mark.parametrize("kind", ["llarp", "lstm", "transformer"])
 
@@ -131,6 +133,17 @@ def test_the_configuration_says_what_it_was_trained_around(tmp_path):
     }
     assert config["skills"] == [str(skill) for skill in SKILLS]
     assert open_policy(tmp_path)[1] == recipe()
+
+
+def test_a_backbone_that_is_no_more_than_the_contract_asks_is_trained_around(tmp_path):
+    tasks = {"families": ["move"], "categories": ["apple"], "homes": 2, "objects": 8}
+    settings = recipe(steps=32, num_envs=4, tasks=tasks, ppo={"rollout_steps": 8})
+    run = RunDirectory.open(train(settings, run_dir=tmp_path / "run"))
+    assert run.numbered() == [32]
+
+
+def test_what_is_trained_never_drops_anything():
+    assert not any(module.training for module in build_policy(recipe(), "cpu").modules())
 
 
 def test_building_is_seeded_and_leaves_the_global_generator_alone():

@@ -85,6 +85,29 @@ def test_resuming_changes_nothing(tmp_path, changes):
         assert torch.equal(value, other.policy.state_dict()[name]), name
 
 
+def test_the_best_is_of_many_episodes(tmp_path):
+    trainer = begun(tmp_path / "run", steps=256)
+    written = []
+    trainer.run.publish = lambda steps, best, keep: written.append(best)
+    # The first few episodes that end are the short ones, and those succeed.
+    for steps, episodes, successes in ((10, 5, 5), (20, 300, 30), (30, 300, 90), (40, 500, 90), (50, 500, 400)):
+        trainer.steps = steps
+        trainer.success.add(episodes, successes)
+        trainer._write_checkpoint()
+    assert written == [10, 20, 30, 30, 50]
+
+
+def test_a_best_checkpoint_that_is_gone_is_forgotten(tmp_path):
+    trainer = begun(tmp_path / "run", steps=256)
+    finish(trainer)
+    path = trainer.run.last() / "trainer" / "counters.json"
+    counters = json.loads(path.read_text())
+    path.write_text(json.dumps(counters | {"best": {"steps": 7, "success": 0.9}}))
+    again = resumed(trainer.run, steps=512)
+    assert again.best == {"steps": 256, "success": -1.0}
+    assert finish(again) and (trainer.run.checkpoints / "best").exists()
+
+
 def test_each_process_goes_on_with_its_own_order_of_minibatches(tmp_path):
     trainer = begun(tmp_path / "run", steps=256)
     finish(trainer)

@@ -63,8 +63,12 @@ class SuccessAverage:
 
     def value(self) -> float | None:
         """None before the first episode ends."""
-        episodes = sum(n for n, _ in self.updates)
-        return sum(k for _, k in self.updates) / episodes if episodes else None
+        return sum(k for _, k in self.updates) / self.episodes if self.episodes else None
+
+    @property
+    def episodes(self) -> int:
+        """That the average is over."""
+        return sum(n for n, _ in self.updates)
 
 
 class Trainer:
@@ -133,7 +137,9 @@ class Trainer:
             counters = load_counters(path)
             self.steps = self.saved_at = int(counters["steps"])
             self.updates = int(counters["updates"])
-            self.best = {name: counters["best"][name] for name in self.best}
+            self.best |= {name: counters["best"][name] for name in self.best}
+            if not self.run.checkpoint(int(self.best["steps"])).is_dir():  # a newer one was better, and is gone
+                self.best = {"steps": self.steps, "success": -1.0}
             self.seconds = {part: float(counters["seconds"][part]) for part in self.seconds}
             self.success.updates.extend([int(n), int(k)] for n, k in counters["success"])
             self.learner.random.bit_generator.state = counters["minibatch_order"]
@@ -392,9 +398,10 @@ class Trainer:
         save_tensors(own, folder / f"process-{self.accelerator.process_index}.pt")
         self.accelerator.wait_for_everyone()
         success = self.success.value()
-        if success is not None and success >= self.best["success"]:
+        # Of the first few episodes most are short, and so successes.
+        if success is not None and self.success.episodes >= AVERAGED_EPISODES and success >= self.best["success"]:
             self.best = {"steps": self.steps, "success": success}
-        elif self.best["steps"] == 0:
+        elif self.best["success"] < 0:
             self.best["steps"] = self.steps
         self.saved_at = self.steps
         if main:

@@ -30,6 +30,9 @@ def build_policy(
 ) -> LearnedPolicy:
     """Build the recipe's policy, its trained parameters drawn from `recipe.seed`.
 
+    It stays in evaluation mode, in updates too: PPO compares how likely an action is now with how likely it was when it
+    was taken, which neither dropout nor a batch's statistics may change.
+
     Args:
         recipe: what to build.
         device: torch device.
@@ -53,11 +56,14 @@ def build_policy(
     _check_context(recipe, backbone, repertoire)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2 * recipe.seed + 1)
+        policy: LearnedPolicy
         if recipe.policy == "lstm":
-            return LSTMPolicy(backbone, encoder, recipe.adapter, recipe.lstm, repertoire)
-        if recipe.policy == "transformer":
-            return TransformerPolicy(backbone, encoder, recipe.adapter, recipe.transformer, repertoire)
-        return LLaRPPolicy(backbone, encoder, recipe.adapter, repertoire)
+            policy = LSTMPolicy(backbone, encoder, recipe.adapter, recipe.lstm, repertoire)
+        elif recipe.policy == "transformer":
+            policy = TransformerPolicy(backbone, encoder, recipe.adapter, recipe.transformer, repertoire)
+        else:
+            policy = LLaRPPolicy(backbone, encoder, recipe.adapter, repertoire)
+    return policy.eval()
 
 
 def check_renderer(encoder: VisionEncoder, world: Place) -> None:
