@@ -220,6 +220,8 @@ class PPOOptions(Section):
 
     Attributes:
         gamma: discount of rewards to come.
+        limit_ends: nothing is expected after an episode's step limit, as in the reference release: being in time is
+            part of the task. false is for tasks that would go on: the value of what is last seen is expected.
         gae_lambda: generalised advantage estimation's; 1 gives discounted returns, 0 one-step errors.
         lr: learning rate (AdamW's).
         epochs: how often an update learns from each step.
@@ -239,6 +241,7 @@ class PPOOptions(Section):
     """
 
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.99
+    limit_ends: bool = True
     gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
     lr: Rate = 3e-4
     lr_schedule: Literal["constant", "linear"] = "constant"

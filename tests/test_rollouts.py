@@ -23,9 +23,9 @@ CPU = torch.device("cpu")
 ROWS = 5
 
 
-def collector(seed=0, environment=None, others=()):
+def collector(seed=0, environment=None, others=(), limit_ends=False):
     environments = [environment or ToyEnvironment(ROWS, seed), *others]
-    made = Collector(ToyPolicy(), environments, device=CPU, clock=Clock(), seed=seed)
+    made = Collector(ToyPolicy(), environments, device=CPU, clock=Clock(), seed=seed, limit_ends=limit_ends)
     made.policy = made.groups[0].policy
     made.reset()
     return made
@@ -117,6 +117,16 @@ class Hopeless(ToyEnvironment):
 
     def expert_actions(self):
         return np.full(self.num_envs, -1)
+
+
+def test_nothing_is_expected_after_a_limit_that_ends():
+    expected, none = (
+        collector(environment=Hopeless(ROWS), limit_ends=ends).collect(LIMIT + 1) for ends in (False, True)
+    )
+    assert none.ends[LIMIT - 1].all() and not none.next_values[LIMIT - 1].any()
+    assert expected.next_values[LIMIT - 1].all()
+    rest = torch.arange(LIMIT + 1) != LIMIT - 1
+    assert torch.equal(none.next_values[rest], expected.next_values[rest])
 
 
 def test_truncation_bootstraps_from_the_last_observation_in_its_own_context():

@@ -42,7 +42,14 @@ class Ours:
         self.device = parts.accelerator.device
         self.policy = parts.policy()
         self.environments = parts.environments()
-        self.collector = Collector(self.policy, self.environments, device=self.device, clock=Clock(), seed=load.seed)
+        self.collector = Collector(
+            self.policy,
+            self.environments,
+            device=self.device,
+            clock=Clock(),
+            seed=load.seed,
+            limit_ends=self.ppo.limit_ends,
+        )
         self.learner = Learner(self.policy, parts.accelerator, weight_decay=self.ppo.weight_decay, seed=load.seed)
         self.rebuilt: list[Sample] = []
         self._begun = {name: value.clone() for name, value in self.policy.state_dict().items()}

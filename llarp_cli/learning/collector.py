@@ -51,19 +51,30 @@ class Collector:
         device: where features and actions are kept.
         clock: counts seconds for environment, vision and LLM, and those in which a group waited for the other.
         seed: of sampling actions and of who acts.
+        limit_ends: as in `PPOOptions`.
 
     Attributes:
         in_turn: groups take turns even where they could run at the same time.
     """
 
-    def __init__(self, policy: Policy, environments: Sequence[Any], *, device: torch.device, clock: Clock, seed: int):
+    def __init__(
+        self,
+        policy: Policy,
+        environments: Sequence[Any],
+        *,
+        device: torch.device,
+        clock: Clock,
+        seed: int,
+        limit_ends: bool = False,
+    ):
         self.device = device
         self.clock = clock
         self.groups: list[Group] = []
         self.rows = 0
         for index, environment in enumerate(environments):
             own_seed = seed + index * SEEDS_APART
-            self.groups.append(Group(policy, environment, self.rows, device=device, seed=own_seed))
+            group = Group(policy, environment, self.rows, device=device, seed=own_seed, limit_ends=limit_ends)
+            self.groups.append(group)
             self.rows += environment.num_envs
         self.in_turn = False
         self._threads = [ThreadPoolExecutor(1, f"llarp-group-{index}") for index in range(len(self.groups))]

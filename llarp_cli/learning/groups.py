@@ -65,14 +65,18 @@ class Group:
         first: the first of the group's columns in a rollout.
         device: where features and actions are kept.
         seed: of sampling actions and of who acts.
+        limit_ends: nothing is expected after an episode that was cut off.
     """
 
-    def __init__(self, policy: Policy, environment: Any, first: int, *, device: torch.device, seed: int):
+    def __init__(
+        self, policy: Policy, environment: Any, first: int, *, device: torch.device, seed: int, limit_ends: bool
+    ):
         self.policy = policy
         self.environment = environment
         self.rows = environment.num_envs
         self.columns = slice(first, first + self.rows)
         self.device = device
+        self.limit_ends = limit_ends
         self.clock = Clock()
         self._state = policy.initial_state(self.rows)
         self._generator = torch.Generator(device=device).manual_seed(seed)
@@ -208,7 +212,7 @@ class Group:
         self, t: int, actions: NDArray[np.int64], record: Record, outcome: Outcome
     ) -> tuple[Sequence[str], list[Cut]]:
         """Take step t in the environments and see what comes of it: all rows' instructions now, and the episodes
-        that were cut off."""
+        that were cut off, if anything is expected after them."""
         own = self.columns
         with self.clock("environment"):
             observation, reward, terminations, truncations, infos = self.environment.step(actions)
@@ -226,7 +230,7 @@ class Group:
                     by_expert=self.under_way[row].by_expert,
                 )
             )
-        rows = np.flatnonzero(truncations & ~terminations)
+        rows = np.flatnonzero(truncations & ~terminations & (not self.limit_ends))
         cut = []
         if len(rows):
             last_seen = self._perceive(np.stack([infos["final_obs"][row]["rgb"] for row in rows]))

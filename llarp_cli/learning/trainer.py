@@ -104,7 +104,14 @@ class Trainer:
         self.clock = Clock()
         # Each process samples its own actions; the order of minibatches may be the same.
         seed = recipe.seed * 1_000_003 + accelerator.process_index
-        self.collector = Collector(policy, environments, device=accelerator.device, clock=self.clock, seed=seed)
+        self.collector = Collector(
+            policy,
+            environments,
+            device=accelerator.device,
+            clock=self.clock,
+            seed=seed,
+            limit_ends=recipe.ppo.limit_ends,
+        )
         self.learner = Learner(policy, accelerator, weight_decay=recipe.ppo.weight_decay, seed=recipe.seed)
         self.finishers: Finishers | None = None
         if accelerator.num_processes > 1 and recipe.ppo.finish_share < 1:
