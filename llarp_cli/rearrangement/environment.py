@@ -85,7 +85,7 @@ class RearrangementVectorEnv(VectorEnv[Any, Any, Any]):
 
     - episode: a dict of arrays [N] "return", "length", "invalid_skills", "success", with _episode, bool [N],
       telling which rows they are filled in for;
-    - final_obs: object [N], the last observation of truncated episodes (whose return is bootstrapped from it);
+    - final_obs: object [N], the last observation of truncated episodes (whose return may be bootstrapped from it);
       None for all others, reaching the goal included; with _final_obs, bool [N].
 
     A row whose source has no more episodes is inactive: black, without text, reward 0, never ending.
