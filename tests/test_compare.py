@@ -426,13 +426,15 @@ def test_splits_of_another_environment_are_compared_where_that_is_not_installed(
         recipe.write_text(recipe.read_text().replace("environment: home", "environment: gym:nowhere:x"))
         for split in ("validation", "test"):
             tried(run, 1000, split, some(successes), world="gym:nowhere:x")
+        tried(run, 1000, "train", some(90), world="gym:nowhere:x")
     found = compare([str(a), str(b)])
-    assert found.splits == ("test", "validation") and not found.notes
+    assert found.splits == ("test", "train", "validation") and not found.notes
     assert kinds(found)["as given"].ratio.value == pytest.approx(2)
     assert "| **mean of all 2** |" in re.sub(" +", " ", report(found))
     assert compare([str(a), str(b)], splits=["test"]).splits == ("test",)
     result = llarp("compare", a, b, "--split", "tests")
     assert result.exit_code == 2 and "'tests'" in result.stderr and "test" in result.stderr
+    assert compare([str(a), str(b)], splits=["train"]).splits == ("train",)
 
 
 def test_an_episode_file_is_another_comparison(tmp_path, monkeypatch):
@@ -525,6 +527,17 @@ def test_success_in_training_is_measured_alike_on_both_sides(tmp_path):
     assert (found.source, found.our_train, found.their_train, found.theirs) == ("running average", 0.9, 0.91, 2000)
 
 
+def test_an_evaluation_is_not_matched_with_a_running_average(tmp_path):
+    ours = make_run(tmp_path / "ours", curve=[0.9], episodes=100, checkpoints=[1000])
+    lstm = make_run(tmp_path / "lstm", LSTM, curve=[0.9], checkpoints=[1000])
+    evaluate_everywhere(ours, 1000, 90)
+    tried(lstm, 1000, "rephrasing", some(50))
+    found = kinds(compare([str(ours), str(lstm)]))["matched success"]
+    assert (
+        found.ratio is None and found.problem == "success in training is evaluated of minilm, running average of lstm"
+    )
+
+
 def test_steps_that_the_expert_labelled_stand_beside_those_that_are_matched(tmp_path):
     shares = ["steps=4000", "imitation.steps=1000"], ["policy=lstm", "steps=12000", "imitation.steps=3000"]
     runs = [
@@ -545,7 +558,7 @@ def test_a_checkpoint_that_was_not_kept_is_said_to_be_missing(tmp_path):
     tried(ours, 1000, "rephrasing", some(80))
     tried(lstm, 2000, "rephrasing", some(10))
     problem = kinds(compare([str(ours), str(lstm)]))["matched steps"].problem
-    assert problem == "lstm has no checkpoint at 1,000 steps, which a larger checkpoint.keep would have kept"
+    assert problem.startswith("lstm has no checkpoint at 1,000 steps: checkpoint.every and .keep say")
 
 
 def test_what_is_unmatched_is_printed(tmp_path):
@@ -671,6 +684,21 @@ def test_of_several_seeds_the_one_that_lacks_an_evaluation_is_named(tmp_path):
     tried(b, 1000, "train", some(50), deterministic=True)  # not what is compared
     (note,) = compare([str(a), str(b)], splits=["train"]).notes
     assert note.endswith(f"llarp eval {b}")
+
+
+def test_the_command_that_evaluates_names_a_seed_that_is_missing(tmp_path):
+    a, b, c = (
+        make_run(tmp_path / n, f, checkpoints=[1000])
+        for n, f in (("a", []), ("b", LSTM), ("c", ["policy=transformer"]))
+    )
+    for seed in (0, 1):
+        for run in (a, b, c):
+            tried(run, 1000, "train", some(50), seed=seed)
+        tried(a, 1000, "synonyms", some(50), seed=seed)
+    tried(b, 1000, "synonyms", some(50))
+    notes = compare([str(a), str(b), str(c)]).notes
+    assert notes[0].endswith(f"llarp eval {b} --split synonyms --seed 1")
+    assert notes[1].endswith(f"llarp eval {c} --split synonyms")
 
 
 def test_the_command_that_evaluates_says_all_that_it_must(tmp_path):

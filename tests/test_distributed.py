@@ -174,7 +174,7 @@ def test_a_rollout_cut_short_is_a_whole_shorter_one(expert):
 
     def collected(steps, stop_at=None):
         asked = iter(range(100))
-        collecting = Collector(ToyPolicy(), [ToyEnvironment(5)], device=CPU, clock=Clock(), seed=0)
+        collecting = Collector(ToyPolicy(), [ToyEnvironment(5)], device=CPU, clock=Clock(), seed=0, limit_ends=True)
         collecting.reset()
         stop = None if stop_at is None else lambda: next(asked) + round(steps / 4) >= stop_at
         rollout = collecting.collect(steps, enough=stop, **options)
@@ -200,7 +200,7 @@ def _with_a_late_one(accelerator):
     rank, count = accelerator.process_index, accelerator.num_processes
     finishers = Finishers(0.5, process=rank, processes=count)
     kind = Late if rank == count - 1 else ToyEnvironment
-    collecting = Collector(ToyPolicy(), [kind(4, rank)], device=CPU, clock=Clock(), seed=rank)
+    collecting = Collector(ToyPolicy(), [kind(4, rank)], device=CPU, clock=Clock(), seed=rank, limit_ends=True)
     collecting.reset()
     told = []
     for _ in range(2):

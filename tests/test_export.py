@@ -15,6 +15,7 @@ import yaml
 from doubles import install_doubles
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import llarp_cli
 from llarp_cli.config import Recipe
@@ -142,8 +143,14 @@ def test_a_backbone_that_is_no_more_than_the_contract_asks_is_trained_around(tmp
     assert run.numbered() == [32]
 
 
-def test_what_is_trained_never_drops_anything():
-    assert not any(module.training for module in build_policy(recipe(), "cpu").modules())
+@BOTH
+def test_what_is_trained_never_drops_anything(kind):
+    modules = list(build_policy(recipe(kind), "cpu").modules())
+    recurrent = [module for module in modules if isinstance(module, nn.RNNBase)]
+    assert len(recurrent) == (2 if kind == "lstm" else 0)
+    # cuDNN gives those gradients in training mode alone.
+    assert [module for module in modules if module.training] == recurrent
+    assert not any(module.dropout for module in recurrent)
 
 
 def test_building_is_seeded_and_leaves_the_global_generator_alone():

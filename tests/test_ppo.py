@@ -95,7 +95,7 @@ def test_clipped_value_loss_takes_the_larger_error():
 
 
 def a_rollout(policy, steps=9, rows=6, seed=0):
-    collecting = Collector(policy, [ToyEnvironment(rows, seed)], device=CPU, clock=Clock(), seed=seed)
+    collecting = Collector(policy, [ToyEnvironment(rows, seed)], device=CPU, clock=Clock(), seed=seed, limit_ends=True)
     collecting.reset()
     collecting.collect(4)
     collecting.rebuild()
@@ -180,7 +180,7 @@ def test_ratio_is_one_with_a_language_model(tokens, action_tokens, dtype):
         for parameter in policy.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     environment = RearrangementVectorEnv(world, TrainingEpisodes(world, recipe.tasks, 0), 6, image_size=32)
-    collecting = Collector(policy, [environment], device=CPU, clock=Clock(), seed=0)
+    collecting = Collector(policy, [environment], device=CPU, clock=Clock(), seed=0, limit_ends=True)
     collecting.reset()
     collecting.collect(20)
     collecting.rebuild()

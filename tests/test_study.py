@@ -421,6 +421,20 @@ def test_runs_that_are_being_trained_or_were_evaluated_are_not_begun_again(writt
     assert (first.path / "evaluations" / "4000").is_dir()
 
 
+def test_a_run_that_another_study_began_meanwhile_is_gone_on_with(written, pretended, llarp):
+    _, second, _ = plan(load_study(written()))
+    trained = pretended.train
+
+    def meanwhile(arguments):
+        if not second.path.exists():
+            begin(second.path, second.recipe, [1000])
+        trained(arguments)
+
+    pretended.train = meanwhile
+    assert llarp("study", "study.yaml").exit_code == 0
+    assert ("train", "--resume", str(second.path)) in pretended.commands
+
+
 def test_a_study_that_names_no_splits_evaluates_all(written):
     for named in ("splits: [train, rephrasing], ", "evaluation: {splits: [train, rephrasing], limit: 4}\n"):
         assert load_study(written(FILE.replace(named, ""))).options.evaluation.splits == tuple(SPLITS)

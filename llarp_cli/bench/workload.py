@@ -169,7 +169,7 @@ def load(workload: Workload) -> Parts:
     Raises:
         UsageProblem: one of them cannot be had.
     """
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
     device = accelerator.device
     recipe = workload.recipe()
     if workload.llama:

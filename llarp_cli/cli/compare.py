@@ -104,8 +104,9 @@ def compare(
 
     named = _labels(labels)
     if evaluate:
-        from llarp_cli.comparison.filling import Trials, fill_all
+        from llarp_cli.comparison.filling import Trials, check_homes, fill_all
 
+        check_homes(runs)
         trials = Trials(tuple(expand(splits)), (seed or 0,), deterministic, all_families, limit)
         fill_all(runs, named, trials, target, say=lambda text: click.echo(text, err=True))
     comparison = compare_runs(

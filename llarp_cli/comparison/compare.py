@@ -186,9 +186,8 @@ def _chosen(methods: Sequence[Method], names: Sequence[str], place: str) -> tupl
     """The splits that names stand for: Language Rearrangement's, or those of another environment in which the methods
     were evaluated, which need not be here to compare them."""
     records = [record for method in methods for run in method.runs for record in run.records]
-    there = [record.split for record in records if record.world == place and record.source == BENCHMARK]
-    own = sorted({split for split in there if split not in SPLITS})
-    if not own:
+    own = sorted({record.split for record in records if record.world == place and record.source == BENCHMARK})
+    if all(split in SPLITS for split in own):
         return tuple(name for name in SPLITS if name in expand(names))
     for name in names:
         if name not in own:
@@ -197,7 +196,7 @@ def _chosen(methods: Sequence[Method], names: Sequence[str], place: str) -> tupl
 
 
 def _groups(wanted: Wanted) -> dict[str, tuple[str, ...]]:
-    return GROUPS if wanted.papers else {"all": wanted.splits}
+    return GROUPS if wanted.papers else {"all": wanted.headline}
 
 
 def _row(method: Method, i: int, aligned: Aligned, wanted: Wanted, threshold: float) -> Row:
@@ -237,17 +236,17 @@ def _to_evaluate(method: Method, lacking: Sequence[str], what: str, wanted: Want
         seeds: of evaluation, that the others have.
     """
 
-    def lacks(run: Run) -> bool:
+    def lacks(run: Run, seed: int) -> bool:
         mine = [record for record in run.records if record.steps == run.steps and wanted.admits(record)]
-        tried = {(record.split, record.seed) for record in mine}
-        return not tried.issuperset(product(lacking, seeds or (0,)))
+        return not {record.split for record in mine if record.seed == seed}.issuperset(lacking)
 
-    run = next(filter(lacks, method.runs), method.runs[0])
+    every = list(product(method.runs, seeds or (0,)))
+    run, seed = next((pair for pair in every if lacks(*pair)), every[0])
     name = run.name if run.path is not None else run.policy if run.recipe is None else "POLICY"
     parts = ["llarp eval", name, what]
     if wanted.environment != ("home" if run.recipe is None else run.recipe.environment):
         parts.append(f"--env {wanted.environment}")
-    parts += ["--deterministic"] * wanted.deterministic + [f"--seed {seed}" for seed in seeds[:1] if seed]
+    parts += ["--deterministic"] * wanted.deterministic + [f"--seed {seed}"] * bool(seed)
     if run.path is None:
         parts.append("--json FILE, and compare FILE too")
     return " ".join(part for part in parts if part)

@@ -134,6 +134,20 @@ def _gaps(run: Run, steps: int, trials: Trials) -> Iterator[Gap]:
             yield Gap(RunDirectory(run.path).checkpoint(steps), splits, seed)
 
 
+def check_homes(names: Sequence[str]) -> None:
+    """Refuse runs whose missing evaluations cannot be run here.
+
+    Raises:
+        UsageProblem: one does not take place in homes.
+    """
+    for run in (run for method in find_methods(names) for run in method.runs if run.path is not None):
+        if not isinstance(open_environment(run.recipe.environment), LanguageRearrangement):
+            raise UsageProblem(
+                f"missing evaluations are run in homes, and '{run.name}' learns in {run.recipe.environment}",
+                f"llarp eval {run.name}, each run; then compare them",
+            )
+
+
 def fill_all(
     names: Sequence[str],
     labels: Mapping[str, str],
@@ -151,12 +165,6 @@ def fill_all(
         UsageProblem, LlarpError, KeyboardInterrupt: as `compare` and `fill` do.
     """
     methods = find_methods(names, labels)
-    for run in (method.runs[0] for method in methods if method.learned):
-        if not isinstance(open_environment(run.recipe.environment), LanguageRearrangement):
-            raise UsageProblem(
-                f"missing evaluations are run in homes, and '{run.name}' learns in {run.recipe.environment}",
-                f"llarp eval {run.name}, each run; then compare them",
-            )
     fill_gaps([At(method, method.steps) for method in methods], trials, say)
     comparison = compare(
         names,

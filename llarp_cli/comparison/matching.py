@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,7 +9,6 @@ from llarp_cli.comparison.curves import Curve
 from llarp_cli.comparison.methods import Method
 from llarp_cli.comparison.outcomes import At, Wanted, align
 from llarp_cli.comparison.statistics import Estimate, mean_success, ratio_of_means
-from llarp_cli.rearrangement.splits import GROUPS
 
 WITHIN = 0.03
 """How far two rates of success in training may be apart to count as equal."""
@@ -133,6 +131,9 @@ def match(
     then = None if goal is None else _earliest(theirs, goal)
     if goal is None:
         problem = f"success in training of {method.label} is not known"
+    elif theirs.by_steps and ours.source != theirs.source:
+        goal, then = None, None
+        problem = f"success in training is {ours.source} of {method.label}, {theirs.source} of {baseline.label}"
     elif at is None or then is None:
         one, who = (ours, method) if at is None else (theirs, baseline)
         problem = f"no checkpoint of {who.label} within {100 * WITHIN:.0f} points of {goal:.1%}{_nearest(one, goal)}"
@@ -175,7 +176,7 @@ def _pair(
         their_labelled=_labelled(baseline, theirs),
         our_train=successes[0].by_steps.get(ours) if ours is not None else None,
         their_train=successes[1].by_steps.get(theirs) if theirs is not None else None,
-        source=successes[0].source if any(success.by_steps for success in successes) else "",
+        source=next((success.source for success in successes if success.by_steps), ""),
     )
     aligned = align([At(method, ours), At(baseline, theirs)], wanted)
     for one, steps, table in zip((method, baseline), (ours, theirs), aligned.tables, strict=True):
@@ -183,9 +184,9 @@ def _pair(
             where = "" if steps is None else f" at {steps:,} steps"
             problem = f"{one.label} is not evaluated{where}"
             if steps is not None and any(run.path is not None and steps not in run.numbered() for run in one.runs):
-                problem = f"{one.label} has no checkpoint{where}, which a larger checkpoint.keep would have kept"
+                problem = f"{one.label} has no checkpoint{where}: checkpoint.every and .keep say which there are"
             return Match(**{**vars(told), "problem": problem})
-    splits = aligned.shared(_headline(wanted))
+    splits = aligned.shared(wanted.headline)
     if not splits:
         return Match(**{**vars(told), "problem": "no split that both have"})
     one, other = ({split: table[split] for split in splits} for table in aligned.tables)
@@ -206,8 +207,3 @@ def _labelled(method: Method, steps: int | None) -> int | None:
     """Of a checkpoint's steps, those of imitation."""
     recipe = method.runs[0].recipe
     return None if recipe is None or steps is None else min(steps, recipe.imitation.steps)
-
-
-def _headline(wanted: Wanted) -> Sequence[str]:
-    """The splits of the headline: the paper's ten, or all that an episode file or another environment has."""
-    return [split for split in wanted.splits if split in GROUPS["all"]] if wanted.papers else wanted.splits

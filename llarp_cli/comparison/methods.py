@@ -206,7 +206,7 @@ def _add(runs: list[Run], run: Run) -> None:
         if other.seed != run.seed:
             continue
         if other.steps != run.steps and (run.path is None or other.path is None):
-            told = [f"'{one.name}' after {one.steps or 0:,} steps" for one in (other, run)]
+            told = [f"'{one.name}'" + (f" after {one.steps:,} steps" if one.steps else "") for one in (other, run)]
             raise UsageProblem(
                 f"{' and '.join(told)} are of one recipe and one seed",
                 "leave one out, or name checkpoints of their runs",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from llarp_cli.comparison.methods import Method, Run
 from llarp_cli.errors import UsageProblem
 from llarp_cli.evaluation.records import BENCHMARK, Outcome, Record
-from llarp_cli.rearrangement.splits import SPLITS
+from llarp_cli.rearrangement.splits import GROUPS, SPLITS
 
 Identity = tuple[str, str, str]
 """World, its version, and the hash of a split's episodes: what two records must share to be compared."""
@@ -37,6 +37,15 @@ class Wanted:
     def papers(self) -> bool:
         """Whether the splits are those of Language Rearrangement."""
         return self.hashes is None and all(split in SPLITS for split in self.splits)
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """The splits whose mean is told: the paper's ten, all that an episode file has, or another environment's but
+        for what is trained on."""
+        if self.papers:
+            return tuple(split for split in self.splits if split in GROUPS["all"])
+        held_out = tuple(split for split in self.splits if split != "train")
+        return held_out if self.hashes is None and held_out else self.splits
 
     def admits(self, record: Record) -> bool:
         if record.split not in self.splits or record.deterministic != self.deterministic:

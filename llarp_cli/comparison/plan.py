@@ -6,7 +6,7 @@ import math
 import shutil
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -120,6 +120,16 @@ def plan(study: Study) -> list[Planned]:
             state, taken = _state(path, seeded)
             runs.append(Planned(method, seeded, path, state, taken, options.num_processes))
     return runs
+
+
+def again(planned: Planned) -> Planned:
+    """The same run as it is now.
+
+    Raises:
+        UsageProblem: it is there, made from another recipe.
+    """
+    state, taken = _state(planned.path, planned.recipe)
+    return replace(planned, state=state, taken=taken)
 
 
 def _with_seed(recipe: Recipe, seed: int) -> Recipe:

@@ -19,7 +19,7 @@ from llarp_cli.comparison.figures import plot_success, plot_training
 from llarp_cli.comparison.filling import Say, Trials, fill_all, fill_gaps, lacking, run_llarp
 from llarp_cli.comparison.methods import find_methods
 from llarp_cli.comparison.outcomes import At
-from llarp_cli.comparison.plan import Planned, chosen_methods, clear, plan
+from llarp_cli.comparison.plan import Planned, again, chosen_methods, clear, plan
 from llarp_cli.comparison.study_file import Study
 from llarp_cli.comparison.tables import markdown_table, report
 from llarp_cli.environments.environment import open_environment
@@ -82,7 +82,8 @@ def run_study(study: Study, *, only: Sequence[str] = (), say: Say = print) -> Pa
 
 
 def _train(study: Study, planned: Planned, turn: str, say: Say) -> None:
-    """Begin a run, or go on with it."""
+    """Begin a run, or go on with it, as it is now: its turn may come hours after the plan was made."""
+    planned = again(planned)
     what = f"{planned.method}, seed {planned.recipe.seed} ({turn})"
     if planned.state == "finished":
         return

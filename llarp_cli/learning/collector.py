@@ -65,7 +65,7 @@ class Collector:
         device: torch.device,
         clock: Clock,
         seed: int,
-        limit_ends: bool = False,
+        limit_ends: bool,
     ):
         self.device = device
         self.clock = clock

@@ -15,7 +15,7 @@ def advantages(
         rewards: [T, N], of each step.
         values: [T, N], V of the state each step was taken in.
         next_values: [T, N], V of the state each step led to: 0 where that state is terminal, the value
-            of the cut-off state where the episode was truncated.
+            of the cut-off state where the episode was truncated and would go on.
         ends: bool [T, N], the episode ended with this step, either way; nothing flows back across it.
         gamma: discount.
         gae_lambda: 1 gives discounted returns, 0 one-step errors.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from llarp_cli import registry
 from llarp_cli.backbones.contract import Backbone
@@ -63,7 +64,11 @@ def build_policy(
             policy = TransformerPolicy(backbone, encoder, recipe.adapter, recipe.transformer, repertoire)
         else:
             policy = LLaRPPolicy(backbone, encoder, recipe.adapter, repertoire)
-    return policy.eval()
+    policy.eval()
+    for module in policy.modules():
+        if isinstance(module, nn.RNNBase):
+            module.train()  # cuDNN gives it gradients in no other mode; ours drop nothing
+    return policy
 
 
 def check_renderer(encoder: VisionEncoder, world: Place) -> None:
