@@ -194,6 +194,15 @@ def test_rows_go_on_exactly_after_they_were_saved_their_expert_too():
     again.load_state_dict(json.loads(json.dumps(whole.state_dict())))
     assert play(again, np.random.default_rng(2), 20) == play(whole, np.random.default_rng(2), 20)
 
+    # Imitation ends in the midst of episodes.
+    whole, again = rows_of(described), rows_of(described)
+    whole.reset()
+    whole.expert_actions()
+    for _ in range(2):
+        whole.step(np.array([0, 0, 0]))
+    again.load_state_dict(json.loads(json.dumps(whole.state_dict())))
+    assert [row.env.asked for row in again._rows] == [row.env.asked for row in whole._rows] == [1, 1, 1]
+
 
 def test_training_episodes_differ_by_seed_and_stay_in_their_split():
     draws = {seed: [DrawnEpisodes("c", "train", TRAIN, seed, 0, 1)().seed for _ in range(3)] for seed in (0, 1)}

@@ -40,7 +40,7 @@ class Row:
         actions: of the episode so far.
         total_reward: of the episode so far.
         invalid: steps of which the environment says `info["invalid_skill"]`.
-        asked: the expert was asked before each step.
+        asked: before how many of its steps, from the first one on, the expert was asked.
     """
 
     def __init__(self, described: GymEnvironment, image_size: int):
@@ -56,7 +56,7 @@ class Row:
         self.actions: list[int] = []
         self.total_reward = 0.0
         self.invalid = 0
-        self.asked = False
+        self.asked = 0
 
     def begin(self, episode: SeededEpisode | None) -> None:
         """Begin an episode, or stay without one, where the last one ended."""
@@ -83,7 +83,7 @@ class Row:
             action = int(self.described.expert(self.env))
         if not 0 <= action < len(self.described.actions):
             raise self._wrong(f"the expert's action {action} is none of {len(self.described.actions)}")
-        self.asked = True
+        self.asked += 1
         return action
 
     def step(self, action: int) -> tuple[float, bool, bool, bool]:
@@ -99,15 +99,15 @@ class Row:
         reached = (terminated or truncated) and self.described.success(float(reward), terminated, info)
         return float(reward), terminated, truncated, reached
 
-    def play_again(self, episode: SeededEpisode, actions: Sequence[int], asked: bool) -> None:
+    def play_again(self, episode: SeededEpisode, actions: Sequence[int], asked: int) -> None:
         """Come again to where an episode was after some actions.
 
         Raises:
             LlarpError: it ends before.
         """
         self.begin(episode)
-        for action in actions:
-            if asked:
+        for i, action in enumerate(actions):
+            if i < asked:
                 self.expert_action()
             _, terminated, truncated, _ = self.step(action)
             if terminated or truncated:
@@ -116,7 +116,6 @@ class Row:
                     f"reset(seed={episode.seed}), so that training cannot go on where it was",
                     "let everything in it depend on that seed and on the actions",
                 )
-        self.asked = asked
 
     def rendered(self) -> NDArray[np.uint8]:
         """What the environment's `render` gives, uint8 [H, W, 3]."""
