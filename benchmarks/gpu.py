@@ -26,7 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-SEVEN = "--backbone llama-7b --weights random"
+SEVEN = "--backbone llama-7b --weights random --prefix-cache-mb 16384"  # 15 MiB an instruction
+THIRTEEN = "--backbone llama-13b --weights random --prefix-cache-mb 16384"
 SEES = "--vision vit-b --vision-weights random"
 MINILM = "--backbone minilm --weights random"
 
@@ -70,12 +71,12 @@ ROWS = (
     row("train-minilm-reference", f"train {MINILM} --num-envs 512 --repeat 1 --layout reference"),
     row(
         "train-llama-7b-4bit",
-        f"train --backbone llama-7b-4bit --weights random {SEES} --num-envs 32 --repeat 2",
+        f"train --backbone llama-7b-4bit --weights random --prefix-cache-mb 1024 {SEES} --num-envs 32 --repeat 2",
         peak_memory_mib=("at most", GIGABYTES_10),
     ),
     row("update-llama-7b", f"update {SEVEN} --num-envs 128 --repeat 3 --layout both", ratio=("at least", 3)),
     row("rollout-llama-7b", f"rollout {SEVEN} --num-envs 128 --repeat 3 --layout both --recompute"),
-    row("train-llama-13b", f"train --backbone llama-13b --weights random {SEES} --num-envs 128 --repeat 2", 400),
+    row("train-llama-13b", f"train {THIRTEEN} {SEES} --num-envs 128 --repeat 2", 400),
     row("train-llama-7b-512", f"train {SEVEN} {SEES} --num-envs 512 --repeat 3"),
     row("update-minilm", f"update {MINILM} --num-envs 512 --repeat 5 --layout both"),
     row("rollout-minilm", f"rollout {MINILM} --num-envs 512 --repeat 5 --layout both"),

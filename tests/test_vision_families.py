@@ -258,6 +258,9 @@ def write_model(folder, settings: dict) -> None:
         ({"size": {"height": 56, "width": 56}, "do_center_crop": False, "crop_size": 28}, 56, 56, "bilinear"),
         ({"size": 28, "crop_size": 56}, 56, 56, "bilinear"),
         ({"resample": 0}, 42, 42, "nearest-exact"),
+        ({"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 56}}, 64, 56, "bilinear"),
+        ({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 42, "crop_pct": 0.75}, 56, 42, "bilinear"),
+        ({"image_processor_type": "ConvNextImageProcessor", "size": 384}, 384, 384, "bilinear"),
     ],
 )
 def test_the_preprocessor_file_is_followed(tmp_path, settings, resized, side, interpolation):
@@ -266,6 +269,26 @@ def test_the_preprocessor_file_is_followed(tmp_path, settings, resized, side, in
     assert (preparation.resized, preparation.side, preparation.interpolation) == (resized, side, interpolation)
     write_model(tmp_path, settings | {"do_normalize": False, "image_mean": [0.3] * 3})
     assert load(f"hf:{tmp_path}")._preparation.mean == (0.0, 0.0, 0.0)
+
+
+def test_an_encoder_without_a_pooled_output_gives_the_mean_of_its_patches(tmp_path):
+    import transformers
+
+    sizes = {"hidden_sizes": [8, 8, 8, 16], "depths": [1] * 4, "decoder_hidden_size": 8, "image_size": 64}
+    transformers.SegformerModel(transformers.SegformerConfig(**sizes)).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 64}))
+    encoder = load(f"hf:{tmp_path}")
+    assert encoder.perceive(photograph(64, count=2)).shape == (2, 1, 16)
+
+
+def test_an_encoder_that_leaves_out_patches_by_chance_is_refused(tmp_path):
+    import transformers
+
+    sizes = {**TINY, "decoder_hidden_size": 16, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2}
+    transformers.ViTMAEModel(transformers.ViTMAEConfig(**sizes, image_size=32, patch_size=8)).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 32}))
+    with pytest.raises(UsageProblem, match="leaves parts of each picture out by chance"):
+        load(f"hf:{tmp_path}", tokens=4)
 
 
 def test_pictures_that_the_model_cannot_take_are_refused_in_one_line(tmp_path):

@@ -26,7 +26,7 @@ class BackboneIdentity:
         name: the plugin's name as typed.
         weights: hub id, path or "random".
         revision: hub commit, where known.
-        hash: SHA-256 over the loaded parameters (names, shapes and bytes).
+        hash: SHA-256 over the loaded parameters (types, shapes and bytes).
     """
 
     name: str

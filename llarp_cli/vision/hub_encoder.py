@@ -31,6 +31,11 @@ RESAMPLING = {0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers, which preprocessor files hold → torch's names; torch has no Lanczos."""
 
 
+CONVNEXT_CROP, UNCROPPED = 224 / 256, 384
+"""The part of a picture's side that ConvNeXt's preprocessor keeps where its file does not say, and the side from which
+on it keeps all."""
+
+
 class HubEncoder:
     """A frozen vision model of transformers; fulfils `VisionEncoder`.
 
@@ -139,6 +144,11 @@ class HubEncoder:
                 ) from error
         if model.main_input_name != "pixel_values":
             raise UsageProblem(f"'{place}' is a {config.model_type}, which sees no pictures", "choose a vision model")
+        if getattr(config, "mask_ratio", 0):
+            raise UsageProblem(
+                f"'{place}' is a {config.model_type}, which leaves parts of each picture out by chance",
+                "choose another vision.name; vc1 is a masked autoencoder's encoder that sees all",
+            )
         unpooled = {key for key in missing if "pooler" in key or key.startswith("head.")}
         if missing - unpooled:
             raise UsageProblem(
@@ -170,8 +180,9 @@ class HubEncoder:
 
     def _features(self, pixels: Tensor) -> Tensor:
         output = self._model(pixel_values=pixels)
-        if self.tokens == 1 and self._pooled and output.pooler_output is not None:
-            return output.pooler_output.flatten(1)[:, None]
+        pooled = getattr(output, "pooler_output", None)  # some families have none
+        if self.tokens == 1 and self._pooled and pooled is not None:
+            return pooled.flatten(1)[:, None]
         hidden = output.last_hidden_state
         if hidden.dim() == 4:  # convolutional models give a map [B, F, h, w]
             patches = hidden
@@ -225,6 +236,9 @@ def _preparation(
         settings = {}
     resized = _side(settings.get("size")) or _side(config.image_size)
     side = resized
+    kind = str(settings.get("image_processor_type") or settings.get("feature_extractor_type"))
+    if kind.startswith("ConvNext") and side < UNCROPPED:  # ResNets' too
+        resized = int(side / (settings.get("crop_pct") or CONVNEXT_CROP))
     if settings.get("do_center_crop", "crop_size" in settings):
         side = _side(settings.get("crop_size")) or resized
     if not settings.get("do_resize", True) or side > resized:

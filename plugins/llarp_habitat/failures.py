@@ -7,7 +7,9 @@ import re
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_habitat.machine import GPU, PYTHON
 
-INSTALL = "conda install -c conda-forge -c aihabitat habitat-sim=0.3.3 headless withbullet; see docs/habitat.md"
+INSTALL = (
+    "in a Python 3.9: conda install -c conda-forge -c aihabitat habitat-sim headless withbullet; see docs/habitat.md"
+)
 """What gets habitat-sim. 0.3.4 exists as source only, and calls itself 0.3.3."""
 DOWNLOAD = "python -m habitat_sim.utils.datasets_download --uids replica_cad_dataset ycb --data-path {data}"
 """What gets ReplicaCAD and the YCB objects."""

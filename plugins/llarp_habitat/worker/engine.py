@@ -20,9 +20,10 @@ FIRST_ID = 10_000
 """Semantic id of an arrangement's first object; scenes use small ones."""
 NOWHERE = -50.0
 """How high parked objects are, metres: far below every floor."""
-RGB, IDS, DEPTH, PICTURE = "rgb", "ids", "depth", "picture"
-CAMERAS = (RGB, IDS, DEPTH, PICTURE)
-"""Each camera is an agent of its own, so that each is drawn only when asked for."""
+RGB, IDS, DEPTH, PICTURE, SHOWN = "rgb", "ids", "depth", "picture", "shown"
+CAMERAS = (RGB, IDS, DEPTH, PICTURE, SHOWN)
+"""Each camera is an agent of its own, so that each is drawn only when asked for. What the robot sees has two: another
+size takes a new simulator, and a film is larger than what a policy is shown."""
 
 
 def import_habitat() -> tuple[Any, Any]:

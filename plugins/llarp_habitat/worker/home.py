@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .engine import DEPTH, FIRST_ID, IDS, NOWHERE, PICTURE, RGB, Engine
+from .engine import DEPTH, FIRST_ID, IDS, NOWHERE, PICTURE, RGB, SHOWN, Engine
 from .poses import (
     AHEAD,
     HEIGHT,
@@ -133,7 +133,8 @@ class Home:
     def picture(self, size: int, camera: str, out: np.ndarray) -> None:
         """A picture for people: what the robot sees, the robot at work, or the home from above; uint8 [S, S, 3]."""
         if camera == "first_person":
-            self.render(size, out)
+            self._sized(SHOWN, size)
+            out[:] = self.engine.draw(SHOWN, *self._eye())[..., :3]
             return
         self._sized(PICTURE, size)
         floor, robot = float(self._geometry["floor"]), self.state["robot"]
