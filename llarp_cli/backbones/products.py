@@ -45,7 +45,7 @@ def onednn_is_faster() -> bool:
 
 def _processor() -> str:
     listed = Path("/proc/cpuinfo")
-    return listed.read_text() if listed.is_file() else platform.processor()
+    return listed.read_text("utf-8", "replace") if listed.is_file() else platform.processor()
 
 
 class LaidOut:
