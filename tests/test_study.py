@@ -581,6 +581,7 @@ comparison: {checkpoints: 2}
 """
 
 
+@pytest.mark.slow
 def test_a_study_in_earnest(written):
     def run() -> subprocess.CompletedProcess:
         return subprocess.run(
