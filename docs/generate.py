@@ -38,7 +38,8 @@ def _sections(model: type[BaseModel], prefix: str) -> list[tuple[str, type[BaseM
 
 
 def _is_section(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    plain = get_origin(field.annotation) is None and isinstance(field.annotation, type)
+    return plain and issubclass(field.annotation, BaseModel)
 
 
 def _section(model: type[BaseModel], prefix: str) -> str:

@@ -9,7 +9,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -121,7 +121,8 @@ def recipe_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> dict[str, 
     keys: dict[str, type[BaseModel] | None] = {}
     for name, field in model.model_fields.items():
         annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        # In Python 3.10 tuple[str, ...] is a type as well, and no class.
+        if get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel):
             keys[prefix + name] = annotation
             keys.update(recipe_keys(annotation, f"{prefix}{name}."))
         else:
