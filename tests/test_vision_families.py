@@ -274,7 +274,7 @@ def test_the_preprocessor_file_is_followed(tmp_path, settings, resized, side, in
 def test_an_encoder_without_a_pooled_output_gives_the_mean_of_its_patches(tmp_path):
     import transformers
 
-    sizes = {"hidden_sizes": [8, 8, 8, 16], "depths": [1] * 4, "decoder_hidden_size": 8, "image_size": 64}
+    sizes = {"hidden_sizes": [8, 8, 8, 16], "depths": [1] * 4, "num_attention_heads": [1, 1, 1, 2], "image_size": 64}
     transformers.SegformerModel(transformers.SegformerConfig(**sizes)).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": 64}))
     encoder = load(f"hf:{tmp_path}")
