@@ -19,7 +19,7 @@ from llarp_cli.config import Recipe
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.learning.checkpoint import load_tensors, save_tensors
 from llarp_cli.learning.progress import Progress
-from llarp_cli.learning.trainer import SuccessAverage
+from llarp_cli.learning.success import SuccessAverage
 from llarp_cli.runs import RunDirectory
 from llarp_cli.train import train
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-EPISODES = 500
-"""A running average is over the latest updates that together have so many episodes; before that there is none."""
+from llarp_cli.learning.success import SuccessAverage
 
 
 @dataclass(frozen=True)
@@ -44,17 +42,15 @@ class Curve:
 
 
 def curve_of(updates: Sequence[dict[str, Any]]) -> Curve:
-    """One run's curve. Episodes in which the expert acted do not count."""
-    latest: deque[tuple[int, float]] = deque()
+    """One run's curve. Episodes in which the expert acted do not count; before the average is settled there is none."""
+    average = SuccessAverage()
     steps, mean = [], []
     for update in updates:
-        latest.append((update["episodes"], update["episodes"] * (update["success"] or 0.0)))
-        while sum(n for n, _ in latest) - latest[0][0] >= EPISODES:
-            latest.popleft()
-        episodes = sum(n for n, _ in latest)
-        if episodes >= EPISODES:
+        average.add(update["episodes"], update["episodes"] * (update["success"] or 0.0))
+        success = average.value()
+        if success is not None and average.settled:
             steps.append(update["steps"])
-            mean.append(sum(k for _, k in latest) / episodes)
+            mean.append(success)
     labelled = max((update["steps"] for update in updates if update["stage"] == "imitation"), default=0)
     return Curve(tuple(steps), tuple(mean), tuple(mean), tuple(mean), labelled)
 

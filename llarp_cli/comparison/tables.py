@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llarp_cli.comparison.compare import Comparison, Row
-from llarp_cli.comparison.curves import EPISODES
 from llarp_cli.comparison.matching import Match
 from llarp_cli.comparison.statistics import Estimate
+from llarp_cli.learning.success import AVERAGED_EPISODES
 from llarp_cli.rearrangement.splits import GROUPS
 
 
@@ -96,7 +96,7 @@ def reached_text(row: Row, taken: int) -> str:
     """
     runs = row.reached.runs
     if not row.curve.steps:
-        return f"fewer than {EPISODES} episodes"
+        return f"fewer than {AVERAGED_EPISODES} episodes"
     if row.reached.steps is not None:
         spread = f" ({', '.join(f'{steps:,}' for steps in runs)})" if len(set(runs)) > 1 else ""
         return f"{row.reached.steps:,}{spread}"

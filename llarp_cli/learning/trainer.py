@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,36 +38,13 @@ from llarp_cli.learning.resuming import processes_of
 from llarp_cli.learning.rollouts import Finished, Rollout
 from llarp_cli.learning.signals import StopSignals
 from llarp_cli.learning.stragglers import Finishers
+from llarp_cli.learning.success import SuccessAverage
 from llarp_cli.learning.trackers import Trackers
 from llarp_cli.policy.contract import Policy
 from llarp_cli.runs import RunDirectory
 
 Stage = Literal["imitation", "ppo"]
 SavePolicy = Callable[[Policy, Recipe, Path], None]
-
-AVERAGED_EPISODES = 500
-"""The success that is shown, and by which `best` is chosen, is over at least the last so many episodes."""
-
-
-class SuccessAverage:
-    """Success over the latest episodes in which the policy acted, by whole updates."""
-
-    def __init__(self) -> None:
-        self.updates: deque[list[int]] = deque()
-
-    def add(self, episodes: int, successes: int) -> None:
-        self.updates.append([episodes, successes])
-        while sum(n for n, _ in self.updates) - self.updates[0][0] >= AVERAGED_EPISODES:
-            self.updates.popleft()
-
-    def value(self) -> float | None:
-        """None before the first episode ends."""
-        return sum(k for _, k in self.updates) / self.episodes if self.episodes else None
-
-    @property
-    def episodes(self) -> int:
-        """That the average is over."""
-        return sum(n for n, _ in self.updates)
 
 
 class Trainer:
@@ -405,8 +381,7 @@ class Trainer:
         save_tensors(own, folder / f"process-{self.accelerator.process_index}.pt")
         self.accelerator.wait_for_everyone()
         success = self.success.value()
-        # Of the first few episodes most are short, and so successes.
-        if success is not None and self.success.episodes >= AVERAGED_EPISODES and success >= self.best["success"]:
+        if success is not None and self.success.settled and success >= self.best["success"]:
             self.best = {"steps": self.steps, "success": success}
         elif self.best["success"] < 0:
             self.best["steps"] = self.steps
