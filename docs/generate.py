@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from llarp_cli.cli import main
 from llarp_cli.config import MOST, WIDEST, Recipe
+from llarp_cli.recipes import section_of
 
 DOCS = Path(__file__).parent
 
@@ -32,14 +32,10 @@ def recipe_keys() -> str:
 def _sections(model: type[BaseModel], prefix: str) -> list[tuple[str, type[BaseModel]]]:
     found = [(prefix, model)]
     for name, field in model.model_fields.items():
-        if _is_section(field):
-            found += _sections(field.annotation, f"{prefix}{name}.")
+        section = section_of(field)
+        if section is not None:
+            found += _sections(section, f"{prefix}{name}.")
     return found
-
-
-def _is_section(field: FieldInfo) -> bool:
-    plain = get_origin(field.annotation) is None and isinstance(field.annotation, type)
-    return plain and issubclass(field.annotation, BaseModel)
 
 
 def _section(model: type[BaseModel], prefix: str) -> str:
@@ -48,7 +44,7 @@ def _section(model: type[BaseModel], prefix: str) -> str:
     rows = [f"### {title}", "", inspect.getdoc(model).partition("\n\nAttributes:")[0].replace("\n", " "), ""]
     rows += ["| key | may be | default | what |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        if not _is_section(field):
+        if section_of(field) is None:
             kinds = ", ".join(dict.fromkeys(_kinds(field.annotation, field.metadata)))
             rows.append(f"| `{prefix}{name}` | {kinds} | {_default(field.default)} | {told[name]} |")
     return "\n".join(rows)
@@ -66,7 +62,7 @@ def meanings(model: type[BaseModel]) -> dict[str, str]:
         names, _, text = entry.strip().partition(": ")
         for name in names.split(", "):
             told[name] = " ".join(text.split())
-    missing = [name for name, field in model.model_fields.items() if name not in told and not _is_section(field)]
+    missing = [name for name, field in model.model_fields.items() if name not in told and section_of(field) is None]
     if missing:
         raise KeyError(f"{model.__name__} says nothing of {', '.join(missing)}")
     return told

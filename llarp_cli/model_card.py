@@ -233,8 +233,7 @@ def _results(results: dict[str, Any] | None) -> str:
     if results is None:
         return "Not evaluated yet: `llarp eval` does it."
     lines = ["| split | episodes | success | 95% interval |", "|---|---|---|---|"]
-    records = results.get("records", ())
-    files = {one["split"]: one["source"] for one in records if one["source"] != BENCHMARK}
+    records, files = results.get("records", ()), _files(results)
     rows = {f"{name} of {files[name]}" if name in files else name: one for name, one in results["splits"].items()}
     if "all" in results.get("groups", ()) and not files:
         ten, whole = results["groups"]["all"], len(GROUPS["all"]) * SPLIT_SIZE
@@ -248,6 +247,11 @@ def _results(results: dict[str, Any] | None) -> str:
     where = f" in {places}, {how}" if records else ""
     lines += ["", f"Evaluated with `llarp eval`{where}, seed {results['seed']}; intervals are Wilson's."]
     return "\n".join(lines)
+
+
+def _files(results: dict[str, Any]) -> dict[str, str]:
+    """Split → the file that its episodes are of, where they are not the benchmark's."""
+    return {one["split"]: one["source"] for one in results.get("records", ()) if one["source"] != BENCHMARK}
 
 
 def _metadata(results: dict[str, Any] | None, task: str) -> list[EvalResult] | None:
@@ -265,5 +269,5 @@ def _metadata(results: dict[str, Any] | None, task: str) -> list[EvalResult] | N
             metric_value=round(split["success"], 4),
         )
         for name, split in results["splits"].items()
-        if name not in {one["split"] for one in results.get("records", ()) if one["source"] != BENCHMARK}
+        if name not in _files(results)
     ]

@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from llarp_cli import registry
 from llarp_cli.config import Recipe
@@ -120,14 +121,19 @@ def recipe_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> dict[str, 
     """Every dotted key of a recipe, with the section it names, or None for a value."""
     keys: dict[str, type[BaseModel] | None] = {}
     for name, field in model.model_fields.items():
-        annotation = field.annotation
-        # In Python 3.10 tuple[str, ...] is a type as well, and no class.
-        if get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            keys[prefix + name] = annotation
-            keys.update(recipe_keys(annotation, f"{prefix}{name}."))
-        else:
-            keys[prefix + name] = None
+        section = section_of(field)
+        keys[prefix + name] = section
+        if section is not None:
+            keys.update(recipe_keys(section, f"{prefix}{name}."))
     return keys
+
+
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The section that a key names; None for a value."""
+    annotation = field.annotation
+    if get_origin(annotation) is not None:  # tuple[str, ...], which is a type in Python 3.10 as well, and no class
+        return None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def to_yaml(recipe: Recipe, provenance: Provenance | None = None) -> str:

@@ -142,11 +142,11 @@ def on_the_hub(card: str, name: str, endpoint: str) -> str:
         name: `ORG/NAME`.
         endpoint: the hub's address.
     """
-    named = re.search(r'load_policy\("(.*)"\)', card)
-    folder = named[1] if named else ""
-    for command in ("llarp eval {} ", "llarp rollout {} ", "llarp play --web --policy {}\n", 'load_policy("{}")'):
-        card = card.replace(command.format(folder), command.format(f"{HUB}{name}"))
-    card = card.replace(f"\n# {folder}\n", f"\n# {name.partition('/')[2]}\n", 1)
+    if named := re.search(r'load_policy\("(.*)"\)', card):
+        folder = named[1]
+        for command in ("llarp eval {} ", "llarp rollout {} ", "llarp play --web --policy {}\n", 'load_policy("{}")'):
+            card = card.replace(command.format(folder), command.format(f"{HUB}{name}"))
+        card = card.replace(f"\n# {folder}\n", f"\n# {name.partition('/')[2]}\n", 1)
     return card.replace('src="episode.mp4"', f'src="{endpoint}/{name}/resolve/main/episode.mp4"')
 
 

@@ -12,6 +12,7 @@ from doubles import make_policy
 from PIL import Image
 from toy_world import ToyWorld
 
+from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem
 from llarp_cli.evaluation import evaluate as verb
 from llarp_cli.evaluation import rollout
@@ -178,7 +179,8 @@ def test_the_plot_is_a_picture(tmp_path):
 @pytest.fixture
 def trained_to_move(monkeypatch, in_toy_world):
     """A policy whose recipe trains the family `move` alone; it is the planner in disguise."""
-    opened = Opened(PlannerActor(), "runs/one", "minilm", "minilm", families=("move",))
+    recipe = Recipe.model_validate({"tasks": {"families": ["move"]}})
+    opened = Opened(PlannerActor(), "runs/one", "minilm", "minilm", recipe=recipe)
     monkeypatch.setattr(verb, "open_actor", lambda source, **options: opened)
 
 

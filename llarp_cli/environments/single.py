@@ -9,9 +9,8 @@ import gymnasium
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from llarp_cli import registry
-from llarp_cli.environments.arbitrary import Scheme
 from llarp_cli.environments.contract import GymEnvironment
+from llarp_cli.environments.environment import open_environment
 from llarp_cli.environments.rows import Row
 from llarp_cli.environments.seeded import SeededEnvironment
 from llarp_cli.errors import UsageProblem
@@ -94,11 +93,9 @@ def make_env(
     Raises:
         UsageProblem: environment, split, family, image size or render mode are not known.
     """
-    described = registry.load("environment", env)
-    if isinstance(described, Scheme):
-        raise UsageProblem(f"environment '{env}' names none yet", described.summary)
-    if isinstance(described, GymEnvironment):
+    place = open_environment(env)
+    if isinstance(place, SeededEnvironment):
         if families or render_mode is not None:
             raise UsageProblem(f"environment '{env}' has neither families nor render modes of a home", "leave them out")
-        return SeededEnv(described, split, image_size)
+        return SeededEnv(place.described, split, image_size)
     return make_home(env, split, families, image_size, seed, render_mode, render_size)

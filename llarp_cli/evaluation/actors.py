@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llarp_cli.config import RewardOptions
+from llarp_cli.config import Recipe, RewardOptions
 from llarp_cli.environments.environment import open_environment
 from llarp_cli.rearrangement.environment import MAX_STEPS, RearrangementVectorEnv
 from llarp_cli.rearrangement.execution import KIND, PICK, PLACE
@@ -24,7 +24,6 @@ from llarp_cli.recipes import read_recipe
 from llarp_cli.runs import Unlearned, ZeroShot
 
 if TYPE_CHECKING:
-    from llarp_cli.config import Recipe
     from llarp_cli.policy.build import LearnedPolicy
     from llarp_cli.policy.contract import Policy
 
@@ -217,8 +216,6 @@ class Opened:
         label: a short name for films.
         backbone: its frozen language model, None without one.
         environment: where it acts.
-        families: that its recipe trains; empty for all.
-        reward: that its recipe pays.
         recipe: None for what is not learned.
     """
 
@@ -227,9 +224,17 @@ class Opened:
     label: str
     backbone: str | None = None
     environment: str = "home"
-    families: Sequence[str] = ()
-    reward: RewardOptions = field(default_factory=RewardOptions)
     recipe: Recipe | None = None
+
+    @property
+    def families(self) -> Sequence[str]:
+        """That its recipe trains; empty for all."""
+        return self.recipe.tasks.families if self.recipe else ()
+
+    @property
+    def reward(self) -> RewardOptions:
+        """That its recipe pays."""
+        return self.recipe.reward if self.recipe else RewardOptions()
 
 
 def open_actor(source: Path | Unlearned, *, seed: int, deterministic: bool, environment: str | None = None) -> Opened:
@@ -267,8 +272,6 @@ def open_actor(source: Path | Unlearned, *, seed: int, deterministic: bool, envi
         recipe.label,
         f"{backbone} (not frozen: LoRA of rank {rank})" if rank else backbone,
         environment or recipe.environment,
-        recipe.tasks.families,
-        recipe.reward,
         recipe,
     )
 

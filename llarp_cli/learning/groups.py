@@ -230,9 +230,9 @@ class Group:
                     by_expert=self.under_way[row].by_expert,
                 )
             )
-        rows = np.flatnonzero(truncations & ~terminations & (not self.limit_ends))
+        rows = np.flatnonzero(truncations & ~terminations)
         cut = []
-        if len(rows):
+        if len(rows) and not self.limit_ends:
             last_seen = self._perceive(np.stack([infos["final_obs"][row]["rgb"] for row in rows]))
             cut = [Cut(t, int(row), self.under_way[row], seen) for row, seen in zip(rows, last_seen, strict=True)]
         return observation["instruction"], cut
