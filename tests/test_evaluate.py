@@ -19,7 +19,7 @@ from llarp_cli.evaluation import rollout
 from llarp_cli.evaluation.actors import Choice, Opened, PlannerActor, PolicyActor, RandomActor
 from llarp_cli.evaluation.evaluate import evaluate, evaluate_policy
 from llarp_cli.evaluation.report import plot_results, table_of
-from llarp_cli.evaluation.results import Outcome, Results, summarize
+from llarp_cli.evaluation.results import Outcome, Results, summarize, summarize_group
 from llarp_cli.evaluation.rollout import roll_out
 from llarp_cli.evaluation.sentences import guess_slots, own_episode
 from llarp_cli.intervals import wilson
@@ -155,6 +155,16 @@ def test_json_is_what_the_readme_says():
     assert found["total"] == summarize(RESULTS.outcomes)
     assert found["total"]["families"]["move"] == {"episodes": 3, "successes": 3, "success": 1.0}
     json.dumps(found)
+
+
+def test_in_a_group_every_split_counts_alike():
+    few = [outcome("rephrasing", "move", True, 0)]
+    many = [outcome("context", "context", i == 0, i) for i in range(4)]
+    told = summarize_group(few + many)
+    assert (told["episodes"], told["successes"], told["success"]) == (5, 2, pytest.approx((1 + 0.25) / 2))
+    assert told["interval"] == pytest.approx(wilson(5 * 0.625, 5))
+    alike = [outcome("rephrasing", "move", i < 2, i) for i in range(4)] + many
+    assert summarize_group(alike) == summarize(alike)
 
 
 def test_the_table_has_a_row_per_split_and_says_what_was_left_out():

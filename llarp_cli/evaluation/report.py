@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llarp_cli.evaluation.results import Results, summarize
+from llarp_cli.evaluation.results import Results, summarize, summarize_group
 from llarp_cli.files import replacing
 from llarp_cli.rearrangement.splits import GROUPS
 
@@ -25,7 +25,8 @@ def table_of(results: Results) -> str:
         if len(summary["families"]) > 1:
             for family in summary["families"]:
                 rows.append(_row("", family, summarize([o for o in outcomes if o.family == family])))
-    rows += [_row(f"{name} ({len(GROUPS[name])} splits)", "", summarize(all_)) for name, all_ in results.groups.items()]
+    for name, all_ in results.groups.items():
+        rows.append(_row(f"{name} ({len(GROUPS[name])} splits)", "", summarize_group(all_)))
     if len(results.splits) > 1:
         rows.append(_row("total", "", summarize(results.outcomes)))
     widths = [max(len(row[i]) for row in [HEADER, *rows]) for i in range(len(HEADER))]

@@ -57,13 +57,14 @@ class Results:
 
     def to_json(self) -> dict[str, Any]:
         """As `llarp eval --json` writes it: success rates are fractions; return, length and invalid_skills
-        are means per episode; interval is Wilson's, 95%. `llarp compare` reads recipe and records."""
+        are means per episode; interval is Wilson's, 95%; success of a group is the mean over its splits. `llarp
+        compare` reads recipe and records."""
         return {
             "policy": self.policy,
             "backbone": self.backbone,
             "seed": self.seed,
             "splits": {name: summarize(outcomes) for name, outcomes in self.splits.items()},
-            "groups": {name: summarize(outcomes) for name, outcomes in self.groups.items()},
+            "groups": {name: summarize_group(outcomes) for name, outcomes in self.groups.items()},
             "total": summarize(self.outcomes),
             "recipe": None if self.recipe is None else self.recipe.model_dump(mode="json"),
             "records": [record.to_json() for record in self.records],
@@ -82,6 +83,15 @@ def summarize(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "invalid_skills": sum(o.invalid_skills for o in outcomes) / count,
         "families": {family: _success([o for o in outcomes if o.family == family]) for family in families},
     }
+
+
+def summarize_group(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """As `summarize`, of several splits: success is the mean over them, each counting alike, and so is the rate that
+    Wilson's interval is about. For whole splits, which are equally large, that is the success of all episodes."""
+    splits = dict.fromkeys(outcome.split for outcome in outcomes)
+    rates = [_success([o for o in outcomes if o.split == name])["success"] for name in splits]
+    success, count = sum(rates) / len(rates), len(outcomes)
+    return summarize(outcomes) | {"success": success, "interval": list(wilson(success * count, count))}
 
 
 def _success(outcomes: Sequence[Outcome]) -> dict[str, Any]:
