@@ -1,4 +1,4 @@
-"""What every test gets: one thread, no hub, and a way to run the command line in this process."""
+"""What every test gets: one thread, no hub, a way to run the command line in this process, and a study to write."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
+from study_files import FILE
 
 # A shell starts what runs in its background deaf to Ctrl-C, and every program started from there inherits that:
 # tests that interrupt one would wait for ever.
@@ -33,3 +34,15 @@ def llarp(tmp_path, monkeypatch):
         return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="llarp")
 
     return run
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """`written(text)` writes study.yaml in an empty directory and returns its name."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(text: str = FILE) -> str:
+        (tmp_path / "study.yaml").write_text(text)
+        return "study.yaml"
+
+    return write
