@@ -172,7 +172,8 @@ def test_likelihoods_are_the_stock_models(model_type, tmp_path):
     )
     contexts = ["Next:", f"Instruction: bring me the apple from the sofa\n{ANCHOR}", f"Seen: a can\n{ANCHOR}"]
     found = loaded.log_likelihoods(contexts)
-    plain = AutoModelForCausalLM.from_pretrained(model).eval()
+    # What transformers takes by itself leaves out, in some versions, that gemma caps its scores.
+    plain = AutoModelForCausalLM.from_pretrained(model, attn_implementation="eager").eval()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
     for row, context in enumerate(contexts):
         for column, text in enumerate(texts):
