@@ -5,9 +5,9 @@ A recipe is a YAML file; unknown keys are refused. `recipes.py` finds files and 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from llarp_cli.rearrangement.vocabulary import CATEGORIES
 
@@ -24,6 +24,8 @@ def _count(value: Any) -> Any:
     return value
 
 
+UNSEEN_HOMES = 1_000_000_000
+"""Procedural homes are trained in below this number, and evaluated in from it on."""
 MOST = 10**12
 """More of anything is a mistake, or meant ill."""
 WIDEST = 1 << 16
@@ -39,6 +41,16 @@ class Section(BaseModel):
     """A part of a recipe: unknown keys are refused, values never change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML's yes and no, which would be taken for 1 and 0."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
+            raise ValueError("should be a number")
+        return value
 
 
 class LoraOptions(Section):
@@ -156,7 +168,8 @@ class TaskOptions(Section):
         count: how many tasks, each met again in other homes and arrangements; 0 without end. A backbone reads
             each instruction once and remembers it, so that fewer tasks train faster.
         objects: objects in a home.
-        homes: how many training homes. The split `train` evaluates in the first 100, trained in or not.
+        homes: how many training homes, all of them before those that are never trained in. The split `train` evaluates
+            in the first 100, trained in or not.
     """
 
     split: str = "train"
@@ -164,7 +177,7 @@ class TaskOptions(Section):
     categories: tuple[str, ...] = ()
     count: Count = 0
     objects: Annotated[int, Field(ge=1, le=64)] = 35
-    homes: Positive = 1000
+    homes: Annotated[int, BeforeValidator(_count), Field(ge=1, le=UNSEEN_HOMES)] = 1000
 
     @model_validator(mode="after")
     def _known(self) -> TaskOptions:

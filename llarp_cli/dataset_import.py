@@ -25,6 +25,7 @@ from llarp_cli.rearrangement.draws import Draws
 from llarp_cli.rearrangement.episode_files import FARTHEST, write_episodes
 from llarp_cli.rearrangement.episodes import Arrangement, Episode, PlacedObject
 from llarp_cli.rearrangement.facts import (
+    CLOSED_BELOW,
     OBJECT_BEARING,
     OBJECT_REACH,
     OPENED_ABOVE,
@@ -193,7 +194,7 @@ class _Importer:
         families = Counter(episode.asked.family for episode in episodes)
         return ImportReport(
             len(episodes),
-            len(self.homes),
+            len({episode.scene for episode in episodes}),
             sum(len(episode.objects) for episode in episodes),
             dict(families.most_common()),
             odd,
@@ -254,7 +255,7 @@ class _Start:
         self.on = (where[:, None] == np.arange(len(RECEPTACLES)))[None]
         self.held = np.array([-1], np.int16)
         values = np.array([joints]) / 1000
-        self.opened, self.closed = values > OPENED_ABOVE, values == 0
+        self.opened, self.closed = values > OPENED_ABOVE, values < CLOSED_BELOW
         pose = np.array([[robot[0] / 1000, robot[1] / 1000, np.radians(robot[2] / 1000)]])
         self.at_target = within(pose, targets[None] / 1000, TARGET_REACH, TARGET_BEARING)
         positions = np.array([[one.position for one in placed]]) / 1000

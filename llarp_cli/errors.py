@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 
 
@@ -30,6 +31,11 @@ class UsageProblem(LlarpError):
     """The user's own mistake: a flag, a recipe key, a file, a missing package."""
 
     exit_code = 2
+
+
+def quoted(word: object) -> str:
+    """A path or a name as a word of a command to be typed: quoted for a shell where it needs that."""
+    return shlex.quote(str(word))
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, listed_by: str | None = None) -> UsageProblem:

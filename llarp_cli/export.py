@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from llarp_cli import runs
 from llarp_cli.config import Recipe
-from llarp_cli.errors import UsageProblem
+from llarp_cli.errors import UsageProblem, quoted
 from llarp_cli.evaluation.records import BENCHMARK, Record, kept, records_in
 from llarp_cli.evaluation.results import Results
 from llarp_cli.files import replacing_folder
@@ -194,7 +194,11 @@ def export_policy(
         film="episode.mp4" in beside,
     )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        share = f"; to share that one: llarp export {out} --push-to-hub ORG/NAME" if (out / ADAPTER).is_file() else ""
+        share = (
+            f"; to share that one: llarp export {quoted(out)} --push-to-hub ORG/NAME"
+            if (out / ADAPTER).is_file()
+            else ""
+        )
         raise UsageProblem(f"'{out}' exists and is not an empty directory", f"choose another one with --out{share}")
     try:
         with replacing_folder(out) as staging:
@@ -215,7 +219,9 @@ def _results_of(config: PolicyConfig, file: Path, policy: Path) -> dict[str, Any
     """
     results = read_results(file)
     if {record.adapter_sha256 for record in records_in(results) or ()} - {config.adapter_sha256}:
-        raise UsageProblem(f"'{file}' is of another policy than '{policy}'", f"llarp eval {policy} --json {file}")
+        raise UsageProblem(
+            f"'{file}' is of another policy than '{policy}'", f"llarp eval {quoted(policy)} --json {quoted(file)}"
+        )
     return results
 
 

@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalEx
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.errors import LlarpError, UsageProblem, quoted
 from llarp_cli.files import write_text
 from llarp_cli.learning.signals import INTERRUPTED
 from llarp_cli.runs import RunDirectory
@@ -120,7 +120,7 @@ def _told_briefly(report: Path, record: logging.LogRecord) -> bool:
 
 
 def _how_to_go_on(path: Path) -> str | None:
-    return f"go on from its last checkpoint: llarp train --resume {path}" if RunDirectory(path).last() else None
+    return f"go on from its last checkpoint: llarp train --resume {quoted(path)}" if RunDirectory(path).last() else None
 
 
 def restarts() -> int:

@@ -15,7 +15,7 @@ from llarp_cli import registry
 from llarp_cli.backbones.plugin import TransformersPlugin
 from llarp_cli.config import Recipe
 from llarp_cli.environments.arbitrary import Scheme
-from llarp_cli.errors import UsageProblem
+from llarp_cli.errors import UsageProblem, quoted
 from llarp_cli.evaluation.records import BENCHMARK
 from llarp_cli.policy.files import PolicyConfig
 from llarp_cli.rearrangement.splits import GROUPS, SPLIT_SIZE
@@ -118,9 +118,10 @@ def model_card(
         version=config.llarp,
         film=_FILM if film else "",
         folder=folder,
+        typed=quoted(folder),
         install=_install(config, recipe),
         evaluate="--split rephrasing" if at_home else f"--env {config.environment}",
-        play=f"llarp play --web --policy {folder}\n" if at_home else "",
+        play=f"llarp play --web --policy {quoted(folder)}\n" if at_home else "",
         example="put an apple on the sofa" if at_home else "go to the red ball",
         image_size=config.vision.image_size,
         training=_training(recipe),

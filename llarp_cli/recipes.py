@@ -59,6 +59,19 @@ def find_recipe(name_or_path: str) -> Path:
     return shipped[name_or_path]
 
 
+def recipe_text(name_or_path: str) -> str:
+    """A recipe as it is written.
+
+    Raises:
+        UsageProblem: there is none, or it is no text.
+    """
+    data = _read(find_recipe(name_or_path), name_or_path)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageProblem(f"cannot read recipe '{name_or_path}': byte {error.start + 1} is not UTF-8") from error
+
+
 def load_recipe(
     name_or_path: str, overrides: Sequence[str] = (), flags: Mapping[str, tuple[str, Any]] | None = None
 ) -> tuple[Recipe, Provenance]:
@@ -78,19 +91,26 @@ def load_recipe(
     path = find_recipe(name_or_path)
     # A file is named as it was typed; a shipped recipe as in the repository.
     source = name_or_path if path == Path(name_or_path) else f"recipes/{path.name}"
-    tree = _read_yaml(path, source)
+    tree = _mapping(_read(path, source), source)
     special = _for_policies(tree.pop("policies", None), source)
     typed: dict[str, tuple[Any, str]] = {}
+    texts: dict[str, str] = {}
+    problems: list[UsageProblem] = []
     for override in overrides:
-        key, value = _parse_override(override)
+        try:
+            key, value = _parse_override(override)
+        except UsageProblem as problem:
+            problems.append(problem)
+            continue
+        texts[key] = override.partition("=")[2]
         for leaf, leaf_value in _leaves(value, key):
             typed[leaf] = (leaf_value, COMMAND_LINE)
     for key, (flag, value) in (flags or {}).items():
         typed[key] = (value, flag)
-    given = {key: (value, source) for key, value in _leaves(tree, "")}
+    given = _given(tree, source)
     policy, _ = (given | typed).get("policy", (Recipe.model_fields["policy"].default, ""))
     given |= special.get(str(policy), {}) | typed
-    return _validate(given), {key: source for key, (_, source) in given.items()}
+    return _validate(given, texts, problems), {key: source for key, (_, source) in given.items()}
 
 
 def _for_policies(section: Any, source: str) -> dict[str, dict[str, tuple[Any, str]]]:
@@ -232,16 +252,15 @@ def read_recipe(data: bytes, source: str) -> Recipe:
     Raises:
         UsageProblem: as `load_recipe`.
     """
-    return _validate({key: (value, source) for key, value in _leaves(_mapping(data, source), "")})
+    return _validate(_given(_mapping(data, source), source))
 
 
-def _read_yaml(path: Path, source: str) -> dict[Any, Any]:
+def _read(path: Path, source: str) -> bytes:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageProblem(f"cannot read recipe '{source}': {error.strerror}") from error
-    return _mapping(data, source)
 
 
 def _mapping(data: bytes, source: str) -> dict[Any, Any]:
@@ -280,18 +299,35 @@ def _parse_override(text: str) -> tuple[str, Any]:
         ) from error
 
 
+def _given(tree: dict[Any, Any], source: str) -> dict[str, tuple[Any, str]]:
+    """Dotted key → value and source.
+
+    Raises:
+        UsageProblem: a key is given both by itself and in its section.
+    """
+    given: dict[str, tuple[Any, str]] = {}
+    for key, value in _leaves(tree, ""):
+        if key in given:
+            raise UsageProblem(f"key '{shortened(key)}' is given twice ({source})", "leave one out")
+        given[key] = value, source
+    return given
+
+
 def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
     """Dotted keys and values of nested mappings; an empty section is nothing."""
     if isinstance(value, dict) and value:
         for name, inner in value.items():
             yield from _leaves(inner, f"{key}.{name}" if key else str(name))
-    elif value or (key and recipe_keys().get(key) is None):
+    elif (value is not None and value != {}) or (key and recipe_keys().get(key) is None):
         yield key, value
 
 
-def _validate(given: Mapping[str, tuple[Any, str]]) -> Recipe:
+def _validate(
+    given: Mapping[str, tuple[Any, str]], texts: Mapping[str, str] | None = None, found: Sequence[UsageProblem] = ()
+) -> Recipe:
+    """The recipe that values make; `texts` are those typed, `found` the problems so far."""
     keys = recipe_keys()
-    problems: list[UsageProblem] = []
+    problems = list(found)
     tree: dict[str, Any] = {}
     for key, (value, source) in given.items():
         if keys.get(key, False) is None:
@@ -313,7 +349,7 @@ def _validate(given: Mapping[str, tuple[Any, str]]) -> Recipe:
     try:
         recipe = Recipe.model_validate(tree)
     except ValidationError as error:
-        problems += [_bad_value(detail, given) for detail in error.errors()[:MAX_PROBLEMS]]
+        problems += [_bad_value(detail, given, texts or {}) for detail in error.errors()[:MAX_PROBLEMS]]
     if problems:
         raise problems[0] if len(problems) == 1 else SeveralProblems(problems)
     return recipe
@@ -327,7 +363,9 @@ def _unknown_key(key: str, source: str, keys: Mapping[str, Any]) -> UsageProblem
     return UsageProblem(f"unknown key '{shortened(key)}' ({source})", hint)
 
 
-def _bad_value(detail: Mapping[str, Any], given: Mapping[str, tuple[Any, str]]) -> UsageProblem:
+def _bad_value(
+    detail: Mapping[str, Any], given: Mapping[str, tuple[Any, str]], texts: Mapping[str, str]
+) -> UsageProblem:
     names = [str(part) for part in detail["loc"]]
     # The location may go on into a list; the key is its longest prefix that was given.
     key = next((k for n in range(len(names), 0, -1) if (k := ".".join(names[:n])) in given), ".".join(names))
@@ -337,8 +375,11 @@ def _bad_value(detail: Mapping[str, Any], given: Mapping[str, tuple[Any, str]]) 
         sources = sorted({given[k][1] for k in inside})
         return UsageProblem(f"{key} ({', '.join(sources) or 'default'}): {message}")
     value, source = given[key]
-    plain = detail["type"] == "string_type" and value is not None
-    hint = f"quote it: '{key}=\"{shortened(value)}\"'" if plain else None
+    hint = None
+    if detail["type"] == "string_type" and value is not None:
+        hint = f"quote it: '{key}=\"{shortened(texts[key])}\"'" if key in texts else "put it in quotes"
+    elif detail["type"] == "tuple_type" and isinstance(value, str):
+        message, hint = "should be a list", f"write {key}=[{shortened(value)}]"
     return UsageProblem(f"{key} = {shortened(_scalar(value))} ({source}): {shortened(message, 200)}", hint)
 
 

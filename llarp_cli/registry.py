@@ -111,7 +111,14 @@ def find(kind: str, name: str) -> Plugin:
             f"{kind} '{stem}' is offered by {rivals}",
             f"uninstall one, or name the one to admit: LLARP_PLUGINS={candidates[0].distribution}",
         )
-    return candidates[0]
+    plugin = candidates[0]
+    if ":" in name and kind != "environment" and plugin.distribution == OWN_DISTRIBUTION and plugin.name != "hf":
+        raise _nothing_behind(plugin, name)
+    return plugin
+
+
+def _nothing_behind(plugin: Plugin, name: str) -> UsageProblem:
+    return UsageProblem(f"{plugin.kind} '{plugin.name}' has nothing behind a colon: '{name}'", f"write {plugin.name}")
 
 
 def load(kind: str, name: str) -> Any:
@@ -132,13 +139,13 @@ def load(kind: str, name: str) -> Any:
         if kind != "environment" or not colon:
             return value
         if not hasattr(value, "at"):
-            raise UsageProblem(
-                f"environment '{plugin.name}' has nothing behind a colon: '{name}'", f"--env {plugin.name}"
-            )
+            raise _nothing_behind(plugin, name)
         return value.at(argument)
     except LlarpError:
         raise
     except ModuleNotFoundError as error:
+        if error.name is None:
+            raise UsageProblem(f"{plugin.where} lacks a package: {error}") from error
         if f"{module}.".startswith(f"{error.name}."):
             why = f"{plugin.where} lacks its own module '{error.name}'"
             raise UsageProblem(why, f"install {plugin.distribution} again") from error

@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from llarp_cli.config import BackboneOptions, Recipe
-from llarp_cli.errors import UsageProblem
+from llarp_cli.errors import UsageProblem, quoted
 from llarp_cli.files import (
     WINDOWS,
     Held,
@@ -68,6 +70,8 @@ class ZeroShot:
 Unlearned = Literal["planner", "searcher", "expert", "random"] | ZeroShot
 """Policies without trained parameters."""
 
+_HALF_WRITTEN = re.compile(r"\.(\d+|\d+\.old|last|best)\.tmp")
+"""Beside checkpoints: what one is, or a link is, while it comes or goes."""
 LOOKS = 5
 """At a folder in which a run may be saving."""
 
@@ -155,10 +159,11 @@ class RunDirectory:
     def _clear(self) -> None:
         """Remove half-written files and checkpoints, and let `last` name the newest whole one."""
         sweep(self.path)
+        if self.checkpoints.is_symlink():
+            raise UsageProblem(f"'{self.checkpoints}' is a link", "put the folder that it leads to in its place")
         if not self.checkpoints.is_dir():
             return
-        for stale in self.checkpoints.glob(".*.tmp"):
-            remove(stale)
+        self._remove_half_written()
         last = self.last()
         if last is not None:
             self._link("last", int(last.name))
@@ -221,13 +226,17 @@ class RunDirectory:
         if not self.metrics.exists():
             return []
         lines = []
-        text = self.metrics.read_text("utf-8", "replace")
+        try:
+            text = self.metrics.read_text("utf-8", "replace")
+        except OSError as error:
+            raise UsageProblem(f"cannot read '{self.metrics}': {error.strerror}", "name another run") from error
         for number, line in enumerate(text.splitlines(keepends=True), 1):
             if not line.endswith("\n"):
                 break  # being written, or cut short by a crash
             try:
                 lines.append(json.loads(line))
-                int(lines[-1]["steps"])
+                if type(lines[-1]["steps"]) is not int:
+                    raise ValueError
             except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise UsageProblem(
                     f"'{self.metrics}' is damaged: line {number} is no update's", "remove the lines from there on"
@@ -246,10 +255,13 @@ class RunDirectory:
 
     def numbered(self) -> list[int]:
         """The steps of all complete checkpoints, ascending."""
-        if not self.checkpoints.is_dir():
-            return []
-        folders = (p for p in self.checkpoints.iterdir() if p.name.isdecimal() and not p.is_symlink())
-        return sorted(int(p.name) for p in folders if p.name.isascii() and (p / ADAPTER).is_file())
+        try:
+            if not self.checkpoints.is_dir():
+                return []
+            folders = [p for p in self.checkpoints.iterdir() if p.name.isdecimal() and not p.is_symlink()]
+            return sorted(int(p.name) for p in folders if p.name.isascii() and (p / ADAPTER).is_file())
+        except PermissionError as error:
+            raise UsageProblem(f"cannot read '{self.checkpoints}': {error.strerror}", "name another run") from error
 
     def checkpoint(self, steps: int) -> Path:
         return self.checkpoints / str(steps)
@@ -266,8 +278,7 @@ class RunDirectory:
 
     def open_staging(self, steps: int) -> None:
         """An empty directory for a new checkpoint; what an interrupted one left is removed."""
-        for stale in self.checkpoints.glob(".*.tmp"):
-            remove(stale)
+        self._remove_half_written()
         (self.staging(steps) / "trainer").mkdir(parents=True)
 
     def publish(self, steps: int, *, best: int, keep: int) -> None:
@@ -294,6 +305,11 @@ class RunDirectory:
         for old in self.numbered()[:-keep]:
             if old != best:
                 self._discard(self.checkpoint(old))
+
+    def _remove_half_written(self) -> None:
+        for one in list(self.checkpoints.iterdir()):
+            if _HALF_WRITTEN.fullmatch(one.name):
+                remove(one)
 
     def _discard(self, checkpoint: Path) -> None:
         """Remove a checkpoint; it is gone at once, whatever happens to its files after that."""
@@ -323,18 +339,21 @@ def refuse_used(path: Path) -> None:
     """
     if path.is_file():
         raise UsageProblem(f"run directory '{path}' is a file", "choose another --run-dir")
-    # A run that was killed before it began leaves these; `run.json` comes last.
-    begun = {LOCK, "recipe.yaml", "checkpoints"}
-    used = path.is_dir() and any(one.name not in begun and not one.name.endswith(".tmp") for one in path.iterdir())
-    if used or RunDirectory(path).numbered():
+    if (path.is_dir() and any(path.iterdir()) and not only_begun(path)) or RunDirectory(path).numbered():
         living = holder(path / LOCK)
         if living is not None:
             raise busy(path, living)
         resumable = (path / "run.json").is_file()
         raise UsageProblem(
             f"run directory '{path}' is not empty",
-            f"go on with it: llarp train --resume {path}" if resumable else "choose another --run-dir",
+            f"go on with it: llarp train --resume {quoted(path)}" if resumable else "choose another --run-dir",
         )
+
+
+def only_begun(path: Path) -> bool:
+    """Whether a directory holds but what a run leaves there that was killed before it began; `run.json` comes last."""
+    names = {one.name for one in path.iterdir() if not one.name.endswith(".tmp")}
+    return LOCK in names and names <= {LOCK, "recipe.yaml", "checkpoints"}
 
 
 def busy(path: Path, holder: str) -> UsageProblem:
@@ -345,9 +364,23 @@ def busy(path: Path, holder: str) -> UsageProblem:
 
 
 def new_run_path(recipe_name: str, policy_name: str) -> Path:
-    """`runs/<recipe>-<policy>-<yyyymmdd-hhmmss>`."""
+    """A new directory `runs/<recipe>-<policy>-<yyyymmdd-hhmmss>`; with "-2" and so on, where that is there already.
+
+    Raises:
+        UsageProblem: nothing can be written there.
+    """
     plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in f"{recipe_name}-{policy_name}").strip("-.")
-    return RUNS / f"{plain[:100]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = f"{plain[:100]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in count(1):
+        path = RUNS / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageProblem(f"cannot write in '{RUNS}': {error.strerror}", "choose a --run-dir") from error
+        return path
+    raise AssertionError("there is always another number")
 
 
 def resolve_policy(text: str | None, backbone: str | None = None, weights: str | None = None) -> Path | Unlearned:
@@ -409,9 +442,10 @@ def _newest_checkpoint() -> Path:
     found = []
     for path in RUNS.glob("*/run.json"):
         run = RunDirectory(path.parent)
-        last = run.last()
-        if last is not None:
-            found.append((run.facts().get("started", ""), str(path), last))
+        with suppress(UsageProblem):  # a damaged one is not in the way of the others
+            last = run.last()
+            if last is not None:
+                found.append((str(run.facts().get("started", "")), str(path), last))
     if not found:
         raise UsageProblem(
             "there is no trained policy under ./runs yet",

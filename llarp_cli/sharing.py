@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llarp_cli import __version__
-from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.errors import LlarpError, UsageProblem, quoted
 from llarp_cli.recipes import shortened
 
 HUB = "hf:"
@@ -122,7 +122,7 @@ def push_policy(folder: Path, name: str, *, private: bool) -> str:
     if card.is_symlink():
         raise UsageProblem(f"'{card}' is a link", "put the model card itself there")
     files["README.md"] = on_the_hub(card.read_text("utf-8"), name, api.endpoint).encode()
-    with _pushing(folder, name):
+    with _pushing(folder, name, private):
         api.create_repo(name, private=private or None, exist_ok=True)
         if private and not api.model_info(name).private:
             raise UsageProblem(f"'{name}' is there already, and everybody can see it", "choose another name")
@@ -144,8 +144,9 @@ def on_the_hub(card: str, name: str, endpoint: str) -> str:
     """
     if named := re.search(r'load_policy\("(.*)"\)', card):
         folder = named[1]
-        for command in ("llarp eval {} ", "llarp rollout {} ", "llarp play --web --policy {}\n", 'load_policy("{}")'):
-            card = card.replace(command.format(folder), command.format(f"{HUB}{name}"))
+        for command in ("llarp eval {} ", "llarp rollout {} ", "llarp play --web --policy {}\n"):
+            card = card.replace(command.format(quoted(folder)), command.format(f"{HUB}{name}"))
+        card = card.replace(f'load_policy("{folder}")', f'load_policy("{HUB}{name}")')
         card = card.replace(f"\n# {folder}\n", f"\n# {name.partition('/')[2]}\n", 1)
     return card.replace('src="episode.mp4"', f'src="{endpoint}/{name}/resolve/main/episode.mp4"')
 
@@ -171,7 +172,7 @@ def check_name(name: str, form: str) -> None:
 
 
 @contextmanager
-def _pushing(folder: Path, name: str) -> Iterator[None]:
+def _pushing(folder: Path, name: str, private: bool) -> Iterator[None]:
     """Tells what went wrong in a line, and that nothing is lost.
 
     Raises:
@@ -181,7 +182,7 @@ def _pushing(folder: Path, name: str) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError
 
     done = f"; the export is complete in '{folder}'"
-    again = f"llarp export {folder} --push-to-hub {name}"
+    again = f"llarp export {quoted(folder)} --push-to-hub {name}" + " --private" * private
     try:
         yield
     except UsageProblem as problem:

@@ -22,7 +22,7 @@ from accelerate.utils import broadcast_object_list
 from llarp_cli import __version__
 from llarp_cli.config import Recipe
 from llarp_cli.environments.environment import Environment, open_environment
-from llarp_cli.errors import UsageProblem
+from llarp_cli.errors import UsageProblem, quoted
 from llarp_cli.launching import launch, may_restart, restarts, same_launch
 from llarp_cli.learning.collector import group_sizes
 from llarp_cli.learning.devices import share_devices
@@ -98,6 +98,11 @@ def train(
         SystemExit: 130, a signal stopped the run; what it has learned is saved.
     """
     launched = "LOCAL_RANK" in os.environ
+    if launched and "MASTER_ADDR" not in os.environ:
+        raise UsageProblem(
+            "LOCAL_RANK is set, but not by a launcher: there is no MASTER_ADDR", "unset LOCAL_RANK, or use torchrun"
+        )
+    made = None
     if resume is not None:
         run = RunDirectory.open(resume)
         num_processes = num_processes or run.num_processes()
@@ -106,7 +111,8 @@ def train(
     elif not launched:
         if run_dir is not None:
             refuse_used(run_dir)
-        run_dir = run_dir or new_run_path(name, recipe.label)
+        else:
+            run_dir = made = new_run_path(name, recipe.label)
     elif run_dir is None and may_restart():
         raise UsageProblem("a run that is to be started again needs a directory to go on in", "--run-dir DIR")
     if launched and may_restart() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
@@ -116,13 +122,18 @@ def train(
             "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --standalone ..., or with --rdzv-backend c10d",
         )
     job = Job(recipe, resume or run_dir, name, steps, tuple(sys.argv), num_processes or 1)
-    if launched or (job.num_processes == 1 and not max_restarts):
-        path, finished = _work(job)
-    else:
-        _check_devices(job.num_processes)
-        default = MAX_RESTARTS if job.num_processes > 1 else 0
-        most = default if max_restarts is None else max_restarts
-        path, finished = job.run_dir, launch(partial(_work, job), job.run_dir, job.num_processes, most)
+    try:
+        if launched or (job.num_processes == 1 and not max_restarts):
+            path, finished = _work(job)
+        else:
+            _check_devices(job.num_processes)
+            default = MAX_RESTARTS if job.num_processes > 1 else 0
+            most = default if max_restarts is None else max_restarts
+            path, finished = job.run_dir, launch(partial(_work, job), job.run_dir, job.num_processes, most)
+    finally:
+        if made is not None:
+            with suppress(OSError):  # it is not empty: the run has begun
+                made.rmdir()
     if not finished:
         raise SystemExit(INTERRUPTED)
     return path
@@ -153,7 +164,7 @@ def _check_resumable(run: RunDirectory, steps: int | None, *, held_by_us: bool) 
     if int(last.name) >= total:
         raise UsageProblem(
             f"run '{run.path}' has taken its {total:,} steps already",
-            f"make it longer: llarp train --resume {run.path} --steps {2 * int(last.name)}",
+            f"make it longer: llarp train --resume {quoted(run.path)} --steps {2 * int(last.name)}",
         )
 
 
@@ -253,7 +264,7 @@ def _check_same_recipe(run: RunDirectory, recipe: Recipe, trained_with: Recipe) 
     here, there = next((a, b) for a, b in zip(to_yaml(recipe).splitlines(), before, strict=True) if a != b)
     raise UsageProblem(
         f"'{run.path / 'recipe.yaml'}' says {here.strip()}; the run was trained with {there.strip()}",
-        f"put that back, or begin anew: llarp train --recipe {run.path / 'recipe.yaml'}",
+        f"put that back, or begin anew: llarp train --recipe {quoted(run.path / 'recipe.yaml')}",
     )
 
 
@@ -290,13 +301,15 @@ def _benchmark(recipe: Recipe, place: Environment) -> dict[str, Any]:
 
 def _agreed(job: Job, accelerator: Accelerator) -> tuple[Path, bool]:
     """The run directory, and whether a run there goes on: what the first process finds before any of them begins."""
-    path = job.run_dir or new_run_path(job.name, job.recipe.label)
-    run = RunDirectory(path)
-    goes_on = job.recipe is None
-    if not goes_on and (path / "run.json").is_file() and (restarts() > 0 or same_launch(run)):
-        # Another recipe's run is another run, whose directory is refused.
-        goes_on = _as_long_as(job.recipe, run.recipe()) == job.recipe
-    found = [path, goes_on]
+    found: list[Any] = [None, None]
+    if accelerator.is_main_process:
+        path = job.run_dir or new_run_path(job.name, job.recipe.label)
+        run = RunDirectory(path)
+        goes_on = job.recipe is None
+        if not goes_on and (path / "run.json").is_file() and (restarts() > 0 or same_launch(run)):
+            # Another recipe's run is another run, whose directory is refused.
+            goes_on = _as_long_as(job.recipe, run.recipe()) == job.recipe
+        found = [path, goes_on]
     if accelerator.num_processes > 1:
         broadcast_object_list(found)
     return found[0], found[1]
@@ -392,15 +405,20 @@ def _farewell(run: RunDirectory, trainer: Trainer, place: Environment, finished:
     took = f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
     lines = [f"time       {took} in all: {shares}"]
     if not finished:
-        return [*lines, f"stopped at {trainer.steps:,} steps; go on with:", f"  llarp train --resume {run.path}"]
+        return [
+            *lines,
+            f"stopped at {trainer.steps:,} steps; go on with:",
+            f"  llarp train --resume {quoted(run.path)}",
+        ]
     success = trainer.success.value()
+    named = quoted(run.path)
     splits = "".join(f" --split {split}" for split in place.told_splits)
     return [
         *lines,
         f"done       {trainer.steps:,} steps, training success {'-' if success is None else f'{success:.1%}'}; next:",
-        f"  llarp eval {run.path}{splits}",
-        f"  llarp rollout {run.path} --video out.mp4",
-        f"  llarp export {run.path}",
+        f"  llarp eval {named}{splits}",
+        f"  llarp rollout {named} --video out.mp4",
+        f"  llarp export {named}",
     ]
 
 

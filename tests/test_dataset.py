@@ -243,6 +243,7 @@ def test_what_comes_before_a_break_is_checked(llarp, tmp_path, fresh):
         (["validate", "rephrasing", "--train-indices", "5"], "'rephrasing' is no training set"),
         (["validate", "mine.jsonl", "--train-indices", "5"], "unknown split 'mine.jsonl'"),
         (["show", "nothing"], "unknown split or file 'nothing'"),
+        (["validate", "train", "--train-indices", "1" * 22], "is not in the range 1<=x<=10000000"),
         (["show", "train", "--plot", "no/out.png"], "--plot 'no/out.png': there is no folder 'no'"),
         (["generate", "all", "--count", "1", "--seed", "0", "--out", "a.jsonl"], "'all' is a group of splits"),
         (

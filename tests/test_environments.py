@@ -103,6 +103,22 @@ def test_a_sound_environment_is_found_sound():
     check_environment(describe())
 
 
+def test_an_expert_may_draw_from_what_the_environment_draws_from():
+    check_environment(describe(expert=lambda env: int(env.np_random.integers(3))))
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({"success": lambda reward, terminated, info: info["won"]}, r"failed in success\(.*\): KeyError: 'won'"),
+        ({"expert": lambda env: sys.exit(5)}, r"failed in expert\(env\): SystemExit: 5"),
+    ],
+)
+def test_what_an_author_s_functions_do_wrong_is_told_in_one_line(changes, says):
+    with pytest.raises(LlarpError, match=says):
+        check_environment(describe(**changes))
+
+
 def test_an_experts_impossible_action_is_told():
     with pytest.raises(LlarpError, match="the expert's action 7 is none of 3"):
         check_environment(describe(expert=lambda env: 7))
@@ -175,6 +191,22 @@ class Forgetful(Corridor):
     def count(self):
         self.asked += 1
         return self.asked % 3
+
+
+class Repainted(Corridor):
+    """A corridor that is painted anew whenever one looks at it."""
+
+    def _observation(self):
+        seen = super()._observation()
+        seen["view"][:, :6] = np.random.default_rng().integers(0, 255, 3)
+        return seen
+
+
+def test_rows_that_look_otherwise_after_they_were_saved_do_not_go_on():
+    rows = rows_of(describe(make=Repainted))
+    rows.reset()
+    with pytest.raises(LlarpError, match="does not go the same way again after reset"):
+        rows_of(describe(make=Repainted)).load_state_dict(rows.state_dict())
 
 
 def test_rows_go_on_exactly_after_they_were_saved_their_expert_too():

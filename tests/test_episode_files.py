@@ -6,6 +6,7 @@ import os
 import pytest
 from tiny_world import TinyWorld
 
+from llarp_cli import registry
 from llarp_cli.dataset import HASHES, SHIPPED, generate_file, ship
 from llarp_cli.errors import LlarpError, UsageProblem
 from llarp_cli.rearrangement.episode_files import line, read_episodes, write_episodes
@@ -98,6 +99,18 @@ def test_a_broken_line_is_named(tmp_path, episodes, spoil, said):
     assert "broken.jsonl, line 3: " in problem.value.message and said in problem.value.message
     assert problem.value.hint and "\n" not in problem.value.message + problem.value.hint
     assert len(problem.value.message) < 400
+
+
+def test_a_scene_that_is_not_there_is_named_where_it_is_asked(tmp_path, episodes):
+    path = tmp_path / "elsewhere.jsonl"
+    records = [json.loads(line(episode)) for episode in episodes]
+    for record in records:
+        record["scene"] = "home-0"
+    records[1]["scene"] = "nowhere"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert len(read_episodes(path)) == len(episodes)
+    with pytest.raises(UsageProblem, match=r"elsewhere\.jsonl, line 2: unknown scene 'nowhere'"):
+        read_episodes(path, registry.load("environment", "home").scene)
 
 
 @pytest.mark.parametrize(

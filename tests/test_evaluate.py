@@ -21,11 +21,11 @@ from llarp_cli.evaluation.evaluate import evaluate, evaluate_policy
 from llarp_cli.evaluation.report import plot_results, table_of
 from llarp_cli.evaluation.results import Outcome, Results, summarize, summarize_group
 from llarp_cli.evaluation.rollout import roll_out
-from llarp_cli.evaluation.sentences import guess_slots, own_episode
+from llarp_cli.evaluation.sentences import guess_slots, own_episode, understand
 from llarp_cli.intervals import wilson
 from llarp_cli.rearrangement.episode_files import write_episodes
 from llarp_cli.rearrangement.skills import SKILL_INDEX
-from llarp_cli.rearrangement.splits import split_episodes
+from llarp_cli.rearrangement.splits import SPLITS, fixed_tasks, split_episodes
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, CATEGORY_OF, SURFACES
 
 WORLD = ToyWorld()
@@ -338,6 +338,12 @@ def test_an_episode_of_a_file_is_rolled_out(in_toy_world, tmp_path):
         ("Can you put the red can on the sofa, so I can drink?", ("fetch", {"object": "can", "target": "sofa"})),
         ("the Rubik’s cube on the sofa", ("fetch", {"object": "rubriks cube", "target": "sofa"})),
         ("open the fridge and take the apple", None),
+        ("The lemon should not be on the brown table.", None),
+        ("Find another place for the apple on the brown table", None),
+        ("Do you see the open fridge? Close it, please.", None),
+        ("something that one can pour goes to the sink", None),
+        ("I lost a cup. Put the apple on the sofa.", None),
+        ("It is late. Put the apple on the sofa.", ("fetch", {"object": "apple", "target": "sofa"})),
         ("pineapple on the sofa", None),
         ("apple", None),
         ("make me happy", None),
@@ -345,6 +351,13 @@ def test_an_episode_of_a_file_is_rolled_out(in_toy_world, tmp_path):
 )
 def test_what_a_sentence_seems_to_ask(text, guess):
     assert guess_slots(text) == guess
+
+
+@pytest.mark.parametrize("split", [name for name in SPLITS if name != "train_strict"])
+def test_no_sentence_of_the_benchmark_is_taken_for_another(split):
+    for task in fixed_tasks(split):
+        understood = understand(task.instruction)
+        assert understood is None or understood[1].goal == task.goal, task.instruction
 
 
 @pytest.mark.parametrize(

@@ -410,7 +410,7 @@ def test_released_episodes_keep_their_poses(homes, tmp_path):
     content["all_transforms"][0, :3, :3] = tilt
     (tmp_path / "some.pickle").write_bytes(pickle.dumps(content))
     report = import_file(tmp_path / "some.pickle", tmp_path / "some.jsonl", homes)
-    assert report.changes == ()
+    assert report.changes == () and report.scenes == 1
     (made,) = read_episodes(tmp_path / "some.jsonl")
     assert made.arrangement.scene == HOME
     stored = {tuple(np.round(1000 * pose[:3, 3]).astype(int)): pose for pose in content["all_transforms"]}

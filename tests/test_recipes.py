@@ -151,6 +151,14 @@ def test_an_empty_recipe_is_all_defaults(recipe):
             "backbone.revision = 123 (command line): should be a valid string",
             "quote it: 'backbone.revision=\"123\"'",
         ),
+        (
+            "backbone.revision=0123456",
+            "backbone.revision = 42798 (command line): should be a valid string",
+            "quote it: 'backbone.revision=\"0123456\"'",
+        ),
+        ("ppo=false", "ppo = False (command line): ppo is a section", "set a key of it, e.g. ppo.gamma=False"),
+        ("ppo.lr=yes", "ppo.lr = true (command line): should be a number", None),
+        ("trackers=wandb", "trackers = wandb (command line): should be a list", "write trackers=[wandb]"),
     ],
 )
 def test_a_bad_override_is_told_in_one_line(override, message, hint):
@@ -167,6 +175,17 @@ def test_an_override_that_is_not_yaml_names_its_key():
     )
 
 
+def test_all_mistakes_on_the_command_line_are_told():
+    found = problem("quickstart", ["nothing", "ppo.lrr=1", "steps=[", "ppo.clip=2"])
+    told = [one.message.split(" (")[0] for one in found.problems]
+    assert told == ["'nothing' sets nothing", "steps = [", "unknown key 'ppo.lrr'", "ppo.clip = 2"]
+
+
+def test_a_key_by_itself_and_in_its_section_is_given_twice(recipe):
+    path = recipe("ppo: {lr: 1e-4}\nppo.lr: 5e-4\n")
+    assert problem(path).message == f"key 'ppo.lr' is given twice ({path})"
+
+
 def test_problems_of_the_file_name_the_file(recipe):
     path = recipe("ppo:\n  clip: 2\n  lrr: 1\n")
     found = problem(path)
@@ -175,6 +194,11 @@ def test_problems_of_the_file_name_the_file(recipe):
         f"unknown key 'ppo.lrr' ({path})",
         f"ppo.clip = 2 ({path}): should be less than 1",
     ]
+
+
+def test_a_backbone_of_ours_has_nothing_behind_a_colon():
+    with pytest.raises(UsageProblem, match="backbone 'minilm' has nothing behind a colon: 'minilm:L12'"):
+        check_names(load_recipe("quickstart", ["backbone.name=minilm:L12"])[0])
 
 
 def test_a_problem_inside_a_list_names_the_lists_key():

@@ -9,6 +9,7 @@ import pytest
 
 from llarp_cli.config import PPOOptions, Recipe
 from llarp_cli.errors import UsageProblem
+from llarp_cli.learning.progress import Progress
 from llarp_cli.runs import RunDirectory, new_run_path, resolve_policy
 
 
@@ -153,9 +154,78 @@ def test_what_is_no_policy_is_refused(tmp_path, make, message):
     assert problem.value.hint and "\n" not in problem.value.message
 
 
-def test_run_names_are_plain():
+def test_run_names_are_plain(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert new_run_path("quickstart", "hf:ORG/NAME").name.startswith("quickstart-hf-ORG-NAME-20")
     assert new_run_path("quickstart", "minilm").parent.name == "runs"
+
+
+def test_runs_that_begin_in_one_second_have_directories_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda form: "20260101-120000")
+    names = [new_run_path("quickstart", "minilm").name for _ in range(3)]
+    assert names == [f"quickstart-minilm-20260101-120000{end}" for end in ("", "-2", "-3")]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "runs").write_text("mine")
+    with pytest.raises(UsageProblem, match="cannot write in 'runs': Not a directory"):
+        new_run_path("quickstart", "minilm")
+
+
+def test_a_recipe_of_ones_own_is_no_run_that_was_cut(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("# mine\nsteps: 1000\n")
+    with pytest.raises(UsageProblem, match="not empty"):
+        RunDirectory.create(tmp_path, Recipe(), {})
+    assert (tmp_path / "recipe.yaml").read_text().startswith("# mine")
+    (tmp_path / "lock").touch()  # what `held` makes first
+    assert RunDirectory.create(tmp_path, Recipe(), {}).recipe() == Recipe()
+
+
+def test_nothing_is_removed_or_written_through_a_link(run, tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / ".thesis.tmp").touch()
+    save(run, 100)
+    (run.checkpoints / ".thesis.tmp").touch()
+    with run.held():
+        assert (run.checkpoints / ".thesis.tmp").exists(), "not one of ours"
+    run.checkpoints.rename(run.path / "aside")
+    run.checkpoints.symlink_to(precious)
+    with pytest.raises(UsageProblem, match="checkpoints' is a link"), run.held():
+        pass
+    assert os.listdir(precious) == [".thesis.tmp"]
+    (run.path / "train.log").symlink_to(tmp_path / "victim.txt")
+    with pytest.raises(OSError):
+        Progress(run.path / "train.log", total=10).say("run something")
+    assert not (tmp_path / "victim.txt").exists()
+
+
+def test_training_goes_on_where_nobody_listens(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", broken)
+    progress = Progress(tmp_path / "train.log", total=10)
+    progress.say("hello")
+    progress.update(10, "ppo", 0.5)
+    assert (tmp_path / "train.log").read_text().splitlines()[0] == "hello"
+    assert "10 / 10 steps" in (tmp_path / "train.log").read_text()
+
+
+def test_a_damaged_run_is_not_in_the_way_of_the_others(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(run, 100)
+    other = RunDirectory.create(tmp_path / "runs" / "two", Recipe(), {"started": "2027-01-01T00:00:00"})
+    save(other, 200)
+    (other.path / "run.json").write_text("nonsense")
+    assert resolve_policy(None).name == "100"
+
+
+@pytest.mark.parametrize("line", ['{"steps": 1e400}', '{"steps": "5"}', '{"update": 1}'])
+def test_damaged_metrics_are_told(run, line):
+    run.metrics.write_text(line + "\n")
+    with pytest.raises(UsageProblem, match="line 1 is no update's"):
+        run.cut_metrics(100)
 
 
 def test_run_json_is_json(run):

@@ -142,9 +142,10 @@ def test_what_keeps_a_push_from_happening_is_told_in_a_line(
         hub.broken = 418
     elif harm:
         monkeypatch.setenv("HF_TOKEN", harm)
-    result = llarp("export", run, "--out", "out", "--push-to-hub", name)
+    result = llarp("export", run, "--out", "out", "--push-to-hub", name, "--private")
     assert result.exit_code == status, result.stderr
     error, told, *rest = result.stderr.splitlines()
+    assert "llarp export" not in told or told.endswith(f"llarp export out --push-to-hub {name} --private")
     assert error.startswith(f"error: {message}") and told.startswith(f"hint: {hint}") and not rest
     assert WRITER not in result.stderr and not hub.models
     before_anything = "name" in message or harm == "no token"

@@ -83,8 +83,9 @@ def report(error: BaseException) -> int:
         return 130
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return report(UsageProblem(f"'{str(error.filename)[:60]}...' is too long for a file's name", "shorten it"))
-    if isinstance(error, OSError) and error.errno in FULL and error.filename:
-        return report(LlarpError(f"cannot write '{error.filename}': {error.strerror}", "choose another place"))
+    if isinstance(error, OSError) and error.errno in FULL:
+        what = f"cannot write '{error.filename}'" if error.filename else "cannot write"
+        return report(LlarpError(f"{what}: {error.strerror}", "choose another place"))
     click.echo(f"error: {type(error).__name__}: {error}", err=True)
     click.echo("hint: `llarp --debug ...` shows where", err=True)
     return 1

@@ -24,7 +24,8 @@ class Lengths(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         shortest, _, longest = str(value).partition("-")
         longest = longest or shortest
-        if not (shortest.isdigit() and longest.isdigit() and 1 <= int(shortest) <= int(longest)):
+        numbers = all(number.isascii() and number.isdigit() and len(number) < 7 for number in (shortest, longest))
+        if not numbers or not 1 <= int(shortest) <= int(longest):
             raise UsageProblem(f"--episode-length '{value}' is not two numbers of steps", "write --episode-length 4-32")
         return int(shortest), int(longest)
 
@@ -83,7 +84,9 @@ OPTIONS = (
         metavar="A-B",
         help="Steps, drawn evenly.  [default: 4-32; in the home as its episodes end]",
     ),
-    click.option("--threads", type=AT_LEAST_1, metavar="N", help="Of the processor.  [default: all cores]"),
+    click.option(
+        "--threads", type=click.IntRange(1, 4096), metavar="N", help="Of the processor.  [default: all cores]"
+    ),
     click.option("--repeat", type=AT_LEAST_1, default=5, show_default=True, metavar="N", help="Runs; medians count."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N"),
     click.option(

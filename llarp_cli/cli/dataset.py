@@ -14,9 +14,11 @@ from llarp_cli.errors import LlarpError, UsageProblem
 if TYPE_CHECKING:
     from llarp_cli.rearrangement.simulator import World
 
+INDICES = click.IntRange(1, 10_000_000)
+
 indices_option = click.option(
     "--train-indices",
-    type=click.IntRange(min=1),
+    type=INDICES,
     metavar="N",
     help="Of train or train_strict: N random episodes of the training set, in place of the fixed ones.",
 )
@@ -108,7 +110,7 @@ def validate(
 )
 @click.option(
     "--train-indices",
-    type=click.IntRange(min=1),
+    type=INDICES,
     default=1000,
     show_default=True,
     metavar="N",

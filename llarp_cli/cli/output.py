@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from llarp_cli.errors import UsageProblem
+from llarp_cli.errors import UsageProblem, quoted
 
 
 class OutputFile(click.Path):
@@ -21,24 +21,28 @@ class OutputFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(value)
-        flag = param.opts[0] if param else ""
+        flag = f"{param.opts[0]} " if param else ""
+        suffix = self.suffixes[0]
         if not path.name.lower().endswith(self.suffixes):
-            raise UsageProblem(f"{flag} '{path}' does not end in {self.suffixes[0]}", f"write {path}{self.suffixes[0]}")
+            raise UsageProblem(f"{flag}'{path}' does not end in {suffix}", f"write {quoted(f'{path}{suffix}')}")
         try:
             self._check(path, flag)
-        except OSError as error:  # a name too long, say
-            raise UsageProblem(f"{flag} '{path.name[:60]}': {error.strerror}", "choose another name") from None
+        except (OSError, ValueError) as error:  # a name too long, or with a null character
+            named = "".join(c for c in path.name[:60] if c.isprintable())
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise UsageProblem(f"{flag}'{named}': {why}", "choose another name") from None
         return path
 
     def _check(self, path: Path, flag: str) -> None:
         if path.is_dir():
-            raise UsageProblem(f"{flag} '{path}' is a directory", f"write {flag} {path / ('out' + self.suffixes[0])}")
+            inside = quoted(path / f"out{self.suffixes[0]}")
+            raise UsageProblem(f"{flag}'{path}' is a directory", f"write {flag}{inside}")
         if path.parent.exists() and not path.parent.is_dir():
-            raise UsageProblem(f"{flag} '{path}': '{path.parent}' is not a folder", "choose another place")
+            raise UsageProblem(f"{flag}'{path}': '{path.parent}' is not a folder", "choose another place")
         if not path.parent.is_dir():
-            raise UsageProblem(f"{flag} '{path}': there is no folder '{path.parent}'", f"mkdir -p {path.parent}")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise UsageProblem(f"{flag} '{path}' cannot be written", "choose another place")
+            raise UsageProblem(f"{flag}'{path}': there is no folder '{path.parent}'", f"mkdir -p {quoted(path.parent)}")
+        if not os.access(path.parent, os.W_OK):  # files are put together beside their place
+            raise UsageProblem(f"{flag}'{path}' cannot be written", "choose another place")
 
 
 json_option = click.option(

@@ -311,6 +311,6 @@ class Prompt:
 def _number(text: str, default: int, least: int = 1) -> int:
     if not text:
         return default
-    if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < least:
+    if not (text.isascii() and text.isdecimal() and len(text) < 19) or int(text) < least:
         raise UsageProblem(f"'{text}' is no whole number from {least} on")
     return int(text)

@@ -20,11 +20,11 @@ def recipes(name: str | None, json_file: Path | None) -> None:
     llarp recipes
     llarp recipes quickstart > mine.yaml
     """
-    from llarp_cli.recipes import find_recipe, summary
+    from llarp_cli.recipes import recipe_text, summary
     from llarp_cli.shipped import shipped_recipes
 
     if name is not None:
-        click.echo(find_recipe(name).read_text(encoding="utf-8"), nl=False)
+        click.echo(recipe_text(name), nl=False)
         return
     listed = {stem: summary(path) for stem, path in shipped_recipes().items()}
     click.echo(table(list(listed.items()), ("recipe", "what it does")))

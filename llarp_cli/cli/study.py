@@ -60,9 +60,7 @@ def study(file: str | None, only: tuple[str, ...], directory: Path | None, dry_r
     try:
         path = run_study(loaded, only=only, say=lambda text: click.echo(text, err=True))
     except KeyboardInterrupt:
-        same = [f"--only {name}" for name in only] + ([] if directory is None else [f"--directory {directory}"])
-        again = " ".join(["llarp study", file, *same])
-        click.echo(f"interrupted; what was saved stays, and `{again}` goes on", err=True)
+        click.echo(f"interrupted; what was saved stays, and `{loaded.command(only)}` goes on", err=True)
         raise SystemExit(INTERRUPTED) from None
     click.echo(path.read_text("utf-8"), nl=False)
     click.echo(f"report in {path}", err=True)

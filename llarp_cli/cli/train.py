@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from llarp_cli.cli import completion
-from llarp_cli.errors import UsageProblem
+from llarp_cli.config import MOST
+from llarp_cli.errors import UsageProblem, quoted
 
 
 class TrainCommand(click.Command):
@@ -26,7 +27,7 @@ class TrainCommand(click.Command):
                 raise
             raise UsageProblem(
                 f"'{error.option_name}' is a recipe key, not an option",
-                f"write {key}={_value(given, error.option_name)}",
+                f"write {quoted(f'{key}={_value(given, error.option_name)}')}",
             ) from error
 
 
@@ -34,7 +35,7 @@ def _value(args: list[str], option: str) -> str:
     for i, arg in enumerate(args):
         if arg.startswith(f"{option}="):
             return arg.partition("=")[2]
-        if arg == option and i + 1 < len(args):
+        if arg == option and i + 1 < len(args) and not args[i + 1].startswith("--"):
             return args[i + 1]
     return "..."
 
@@ -45,8 +46,8 @@ def _whole(steps: str) -> int:
         number = float(steps.replace("_", ""))
     except ValueError:
         number = 0.5
-    if number < 1 or number % 1:
-        raise UsageProblem(f"steps = {steps} (--steps): should be a whole number of at least 1")
+    if not 1 <= number <= MOST or number % 1:
+        raise UsageProblem(f"steps = {steps} (--steps): should be a whole number from 1 to {MOST:,}")
     return int(number)
 
 
@@ -141,7 +142,7 @@ def train(
         if typed:
             raise UsageProblem(
                 f"--resume goes on with a run exactly as it was; it takes no {typed[0]}",
-                f"llarp train --resume {resume}",
+                f"llarp train --resume {quoted(resume)}",
             )
         from llarp_cli.train import train as run_training
 

@@ -13,7 +13,7 @@ from llarp_cli.comparison.matching import Match, TrainSuccess, match, train_succ
 from llarp_cli.comparison.methods import Method, Run, find_methods
 from llarp_cli.comparison.outcomes import Aligned, At, Wanted, align
 from llarp_cli.comparison.statistics import Estimate, mean_success
-from llarp_cli.errors import UsageProblem, unknown
+from llarp_cli.errors import UsageProblem, quoted, unknown
 from llarp_cli.evaluation.records import BENCHMARK
 from llarp_cli.rearrangement.episode_files import episodes_sha256, read_episodes
 from llarp_cli.rearrangement.splits import GROUPS, SPLIT_SIZE, SPLITS, expand
@@ -164,7 +164,7 @@ def compare(
             )
         raise UsageProblem(
             "there is nothing to compare: no evaluation and no training of 500 episodes",
-            f"evaluate them first: llarp eval {methods[0].runs[0].name}; or `llarp compare --evaluate ...`",
+            f"evaluate them first: llarp eval {quoted(methods[0].runs[0].name)}; or `llarp compare --evaluate ...`",
         )
     first, *others = rows
     matches = [

@@ -19,7 +19,7 @@ from llarp_cli.comparison.methods import Method, Run, find_methods
 from llarp_cli.comparison.outcomes import At, Identity, Wanted, identity_of
 from llarp_cli.environments.environment import open_environment
 from llarp_cli.environments.rearrangement import LanguageRearrangement
-from llarp_cli.errors import LlarpError, UsageProblem
+from llarp_cli.errors import LlarpError, UsageProblem, quoted
 from llarp_cli.evaluation.evaluate import choose, default_families
 from llarp_cli.evaluation.records import Record
 from llarp_cli.files import WINDOWS
@@ -144,7 +144,7 @@ def check_homes(names: Sequence[str]) -> None:
         if not isinstance(open_environment(run.recipe.environment), LanguageRearrangement):
             raise UsageProblem(
                 f"missing evaluations are run in homes, and '{run.name}' learns in {run.recipe.environment}",
-                f"llarp eval {run.name}, each run; then compare them",
+                f"llarp eval {quoted(run.name)}, each run; then compare them",
             )
 
 

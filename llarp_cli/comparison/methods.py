@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from llarp_cli.config import Recipe
-from llarp_cli.errors import UsageProblem, unknown
+from llarp_cli.errors import UsageProblem, quoted, unknown
 from llarp_cli.evaluation.records import Record, kept, records_in, run_of
 from llarp_cli.recipes import recipe_keys
 from llarp_cli.runs import RunDirectory, resolve_policy
@@ -123,7 +123,7 @@ def _open(name: str) -> Run:
     if run is None:
         raise UsageProblem(
             f"'{name}' lies in no run, so that it keeps no evaluations",
-            f"llarp eval {name} --json results.json; then compare results.json",
+            f"llarp eval {quoted(name)} --json results.json; then compare results.json",
         )
     return _from_run(name, RunDirectory.open(run), int(checkpoint.resolve().name))
 
@@ -228,7 +228,7 @@ def _check_equally_far(runs: Sequence[Run]) -> None:
         told = [f"'{run.name}' at {0 if run.steps is None else run.steps:,}" for run in far]
         raise UsageProblem(
             f"runs of one recipe have not come equally far: {' and '.join(told)} steps",
-            f"go on with the first (llarp train --resume {far[0].name}), or name checkpoints that agree; "
+            f"go on with the first (llarp train --resume {quoted(far[0].name)}), or name checkpoints that agree; "
             "runs of three processes or more agree with ppo.finish_share=1",
         )
 

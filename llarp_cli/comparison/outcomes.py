@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llarp_cli.comparison.methods import Method, Run
-from llarp_cli.errors import UsageProblem
+from llarp_cli.errors import UsageProblem, quoted
 from llarp_cli.evaluation.records import BENCHMARK, Outcome, Record
 from llarp_cli.rearrangement.splits import GROUPS, SPLITS
 
@@ -162,7 +162,7 @@ def _identity(split: str, having: Sequence[tuple[Run, Sequence[Record]]]) -> Ide
         told = [f"{world} version {version}, {sha[:8]}" for world, version, sha in (ours, theirs)]
         raise UsageProblem(
             f"'{split}': '{first}' and '{other}' were evaluated in different {what} ({told[0]}; {told[1]})",
-            f"evaluate both with one version: llarp eval {other} --split {split}",
+            f"evaluate both with one version: llarp eval {quoted(other)} --split {split}",
         )
     return max(
         sorted(common),
@@ -195,7 +195,7 @@ def _common_seeds(compared: Sequence[At], chosen: Sequence[Sequence[Sequence[Rec
         ]
         raise UsageProblem(
             f"no seed of evaluation is common to all: {told[0]}, {told[1]}",
-            f"llarp eval {other[0]} --split {other[1]} --seed {min(first[2])}",
+            f"llarp eval {quoted(other[0])} --split {other[1]} --seed {min(first[2])}",
         )
     return tuple(sorted(common))
 

@@ -16,7 +16,7 @@ from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem, unknown
 from llarp_cli.evaluation.records import EVALUATIONS
 from llarp_cli.rearrangement.splits import expand
-from llarp_cli.runs import RunDirectory, busy
+from llarp_cli.runs import RunDirectory, busy, only_begun
 
 State = Literal["missing", "cut", "finished"]
 
@@ -175,7 +175,7 @@ def clear(planned: Planned) -> None:
     path = planned.path
     if not path.exists():
         return
-    if not (path / "run.json").is_file() and any(path.iterdir()):
+    if not (path / "run.json").is_file() and any(path.iterdir()) and not only_begun(path):
         raise UsageProblem(f"'{path}' is not a run of this study", "remove it, or give the study another --directory")
     training = RunDirectory(path).holder()
     if training is not None:

@@ -64,7 +64,7 @@ def run_study(study: Study, *, only: Sequence[str] = (), say: Say = print) -> Pa
     # First, so that what is wrong with one is not told after hours of training.
     bounds = {str(path): name for name in methods for path in _evaluate_bound(study, name, trials, say)}
     for i, planned in enumerate(runs):
-        _train(study, planned, f"run {i + 1} of {len(runs)}", say)
+        _train(study, planned, f"run {i + 1} of {len(runs)}", study.command(only), say)
         _evaluate_last(planned, trials, say)
     labels = {str(one.path): one.method for one in runs} | bounds
     options = study.options.comparison
@@ -78,10 +78,10 @@ def run_study(study: Study, *, only: Sequence[str] = (), say: Say = print) -> Pa
         threshold=options.threshold,
         target=options.target,
     )
-    return _write_report(study, runs, comparison)
+    return _write_report(study, runs, comparison, study.command(only))
 
 
-def _train(study: Study, planned: Planned, turn: str, say: Say) -> None:
+def _train(study: Study, planned: Planned, turn: str, command: str, say: Say) -> None:
     """Begin a run, or go on with it, as it is now: its turn may come hours after the plan was made."""
     planned = again(planned)
     what = f"{planned.method}, seed {planned.recipe.seed} ({turn})"
@@ -102,7 +102,7 @@ def _train(study: Study, planned: Planned, turn: str, say: Say) -> None:
     if code:
         raise LlarpError(
             f"training {planned.method} with seed {planned.recipe.seed} failed",
-            f"what it said is above; once that is mended, `llarp study {study.given}` goes on",
+            f"what it said is above; once that is mended, `{command}` goes on",
         )
 
 
@@ -152,7 +152,7 @@ def _evaluated(path: Path) -> list[Record]:
         raise UsageProblem(f"'{path}' is damaged: it is not JSON", "remove it, and it is evaluated again") from error
 
 
-def _write_report(study: Study, runs: Sequence[Planned], comparison: Comparison) -> Path:
+def _write_report(study: Study, runs: Sequence[Planned], comparison: Comparison, command: str) -> Path:
     """Tables, pictures and numbers; the Markdown file."""
     folder = study.directory
     success, training = folder / "success.png", folder / "training.png"
@@ -169,7 +169,7 @@ def _write_report(study: Study, runs: Sequence[Planned], comparison: Comparison)
     header = ["run", "seed", "steps", "hours", "began", "device", "cores", "llarp"]
     parts = [
         f"# {study.summary or study.name}",
-        f"`llarp study {study.given}`",
+        f"`{command}`",
         *(f"![{title}]({path.name})" for title, path in drawn),
         report(comparison),
         markdown_table(header, [[str(one[key]) for key in header] for one in facts], left=1),

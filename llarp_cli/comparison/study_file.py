@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,7 +28,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from llarp_cli.comparison.compare import THRESHOLD
 from llarp_cli.config import Count, Positive, Rate, Recipe, Section
-from llarp_cli.errors import SeveralProblems, UsageProblem, unknown
+from llarp_cli.errors import SeveralProblems, UsageProblem, quoted, unknown
 from llarp_cli.rearrangement.splits import expand
 from llarp_cli.recipes import UniqueKeyLoader, check_names, load_recipe, one_line
 from llarp_cli.shipped import shipped_studies
@@ -167,6 +167,13 @@ class Study:
     def environment(self) -> str:
         """Where all of it takes place."""
         return next(iter(self.recipes.values())).environment
+
+    def command(self, only: Sequence[str] = ()) -> str:
+        """What to type to go on with it, or with those of its methods."""
+        words = ["llarp", "study", self.given, *(word for name in only for word in ("--only", name))]
+        if self.directory != (self.options.directory or STUDIES / self.name):
+            words += ["--directory", str(self.directory)]
+        return " ".join(map(quoted, words))
 
 
 def load_study(name_or_path: str, directory: Path | None = None) -> Study:

@@ -37,9 +37,9 @@ def plot_statistics(every: Sequence[Statistics], path: Path) -> None:
 def _families(axes: Any, one: Statistics) -> None:
     counts = [family.episodes for family in one.families.values()]
     axes.barh(range(len(counts)), counts, color=COLOUR, height=0.7)
-    axes.set_yticks(range(len(counts)), list(one.families), fontsize=LABEL)
+    axes.set_yticks(range(len(counts)), list(one.families), fontsize=LABEL, parse_math=False)
     axes.set_ylim(max(len(counts), 4) - 0.5, -0.5)
-    axes.set_title(f"{one.name}: {one.episodes:,} episodes", fontsize=11, loc="left")
+    axes.set_title(f"{one.name}: {one.episodes:,} episodes", fontsize=11, loc="left", parse_math=False)
     _plain(axes, "x")
 
 

@@ -18,6 +18,7 @@ from llarp_cli.errors import UsageProblem
 from llarp_cli.rearrangement.environment import MAX_STEPS
 from llarp_cli.rearrangement.episode_files import BadLine
 from llarp_cli.rearrangement.episodes import Episode
+from llarp_cli.rearrangement.planner import outdated
 from llarp_cli.rearrangement.play import Play
 from llarp_cli.rearrangement.simulator import World
 from llarp_cli.rearrangement.skills import SKILL_INDEX
@@ -244,8 +245,7 @@ class _Checker:
                 elif outcome.timeout[row]:
                     yield row, f"the planner did not reach the goal in {MAX_STEPS} steps"
                     del plans[row]
-                elif outcome.invalid[row] or not plans[row]:
-                    # Where it put something down is left to chance: plan on from there.
+                elif not plans[row] or outdated(actions[row], play.simulator.held[row] >= 0):
                     following = play.plan(row)
                     if not following:
                         yield row, f"after {play.lengths[row]} steps the planner finds no way to the goal"

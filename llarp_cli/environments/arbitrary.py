@@ -64,9 +64,9 @@ def find_environment(name: str) -> GymEnvironment:
                 f"gymnasium knows no environment '{identity}'",
                 "name the module that registers it: gym:MODULE:ID-v0; or the object: gym:MODULE:OBJECT",
             )
-        return derived(typed, lambda: gymnasium.make(identity, render_mode=_mode(gymnasium.spec(identity))))
+        return derived(typed, lambda: _made(identity))
     module, colon, attribute = name.partition(":")
-    if not colon or not module or not attribute:
+    if not colon or not module or module.startswith(".") or not attribute:
         raise UsageProblem(f"'{typed}' names no environment", SCHEME)
     found: Any = _import(module, typed)
     for part in attribute.split("."):
@@ -130,6 +130,17 @@ def _shows_pictures(space: spaces.Space[Any]) -> bool:
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and space.shape[2:] == (3,)
 
 
+def _made(identity: str) -> gymnasium.Env[Any, Any]:
+    """A registered environment, with the render mode that films want if it takes one."""
+    mode = _mode(gymnasium.spec(identity))
+    try:
+        return gymnasium.make(identity, render_mode=mode)
+    except TypeError:
+        if mode is None:
+            raise
+        return gymnasium.make(identity)
+
+
 def _mode(spec: Any) -> str | None:
     """The render mode that films want, where an environment class tells that it has it."""
     try:
@@ -153,12 +164,12 @@ def _import(module: str, typed: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name and module.startswith(error.name):
+        if error.name and f"{module}.".startswith(f"{error.name}."):
             raise UsageProblem(f"'{typed}': there is no module '{module}' here", SCHEME) from error
         raise UsageProblem(f"'{typed}' needs the package '{error.name}'", f"pip install '{error.name}'") from error
     except LlarpError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise LlarpError(f"'{typed}' failed on import: {told}", "llarp --debug ... shows where") from error
 

@@ -34,6 +34,8 @@ def check_environment(described: GymEnvironment) -> None:
                 ended = terminated or truncated
             sentence = episode.instruction
             second.play_again(episode, actions[:-1], asked=0 if described.expert is None else len(actions))
+            if described.expert is not None:
+                second.expert_action()
             second.step(actions[-1])
             if episode.instruction != sentence or not np.array_equal(first.picture, second.picture):
                 raise LlarpError(

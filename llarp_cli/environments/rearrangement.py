@@ -81,7 +81,7 @@ class LanguageRearrangement:
 
     def read(self, file: Path) -> list[Episode]:
         """See `Environment.read`."""
-        return read_episodes(file)
+        return read_episodes(file, self.world.scene)
 
     def fingerprint(self, episodes: Sequence[Episode]) -> str:
         """Of the episodes as lines of an episode file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
+from zlib import crc32
 
 import gymnasium
 import numpy as np
@@ -90,32 +91,51 @@ class Row:
         """Take a step: reward, terminated, truncated, and whether the episode's goal was reached with it."""
         with self._inside(f"step({action})"):
             observation, reward, terminated, truncated, info = self.env.step(action)
+            reward, terminated, truncated = float(reward), bool(terminated), bool(truncated)
+            invalid = bool(info.get("invalid_skill", False))
         self._see(observation)
         self.actions.append(action)
-        self.total_reward += float(reward)
-        self.invalid += bool(info.get("invalid_skill", False))
-        terminated = bool(terminated)
-        truncated = not terminated and (bool(truncated) or len(self.actions) >= self.described.max_steps)
-        reached = (terminated or truncated) and self.described.success(float(reward), terminated, info)
-        return float(reward), terminated, truncated, reached
+        self.total_reward += reward
+        self.invalid += invalid
+        truncated = not terminated and (truncated or len(self.actions) >= self.described.max_steps)
+        reached = False
+        if terminated or truncated:
+            with self._inside("success(reward, terminated, info)"):
+                reached = bool(self.described.success(reward, terminated, info))
+        return reward, terminated, truncated, reached
 
-    def play_again(self, episode: SeededEpisode, actions: Sequence[int], asked: int) -> None:
+    def seen(self) -> int:
+        """A checksum of the sentence and of what is seen now."""
+        told = "" if self.episode is None else self.episode.instruction
+        return crc32(self.picture.tobytes(), crc32(told.encode()))
+
+    def play_again(self, episode: SeededEpisode, actions: Sequence[int], asked: int, seen: int | None = None) -> None:
         """Come again to where an episode was after some actions.
 
+        Args:
+            episode: which.
+            actions: taken so far.
+            asked: before how many of them the expert was asked.
+            seen: what `seen` said then, to be compared.
+
         Raises:
-            LlarpError: it ends before.
+            LlarpError: it went another way.
         """
         self.begin(episode)
+        ended = False
         for i, action in enumerate(actions):
             if i < asked:
                 self.expert_action()
             _, terminated, truncated, _ = self.step(action)
-            if terminated or truncated:
-                raise LlarpError(
-                    f"environment '{self.described.name}' does not go the same way again after "
-                    f"reset(seed={episode.seed}), so that training cannot go on where it was",
-                    "let everything in it depend on that seed and on the actions",
-                )
+            ended = terminated or truncated
+            if ended:
+                break
+        if ended or seen not in (None, self.seen()):
+            raise LlarpError(
+                f"environment '{self.described.name}' does not go the same way again after "
+                f"reset(seed={episode.seed}), so that training cannot go on where it was",
+                "let everything in it depend on that seed and on the actions",
+            )
 
     def rendered(self) -> NDArray[np.uint8]:
         """What the environment's `render` gives, uint8 [H, W, 3]."""
@@ -149,7 +169,7 @@ class Row:
                 yield
         except LlarpError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise LlarpError(
                 f"environment '{self.described.name}' failed in {call}: {told}", "llarp --debug ... shows where"
@@ -257,7 +277,12 @@ class GymRows:
     def state_dict(self) -> dict[str, Any]:
         """The episodes under way, as positions in the source and actions so far: plain JSON values."""
         rows = [
-            {"position": self._positions[index], "actions": list(row.actions), "asked": row.asked}
+            {
+                "position": self._positions[index],
+                "actions": list(row.actions),
+                "asked": row.asked,
+                "seen": row.seen(),
+            }
             if self.active[index]
             else None
             for index, row in enumerate(self._rows)
@@ -281,7 +306,7 @@ class GymRows:
                 continue
             self._source.position = self._positions[index] = saved["position"]
             self.episodes_now[index] = episode = self._source()
-            self._rows[index].play_again(episode, saved["actions"], saved["asked"])
+            self._rows[index].play_again(episode, saved["actions"], saved["asked"], saved.get("seen"))
         self._source.position = state["position"]
 
     def close(self) -> None:

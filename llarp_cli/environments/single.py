@@ -62,8 +62,8 @@ class SeededEnv(gymnasium.Env[dict[str, Any], Any]):
         return self._row.expert_action()
 
     def render(self) -> NDArray[Any] | None:
-        """What the environment's own `render` gives."""
-        return self._row.rendered()
+        """What the environment's own `render` gives; None where it was made without a render mode."""
+        return None if self.env.render_mode is None else self._row.rendered()
 
     def close(self) -> None:
         self._row.close()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from llarp_cli.config import Recipe, RewardOptions
 from llarp_cli.environments.environment import open_environment
 from llarp_cli.rearrangement.environment import MAX_STEPS, RearrangementVectorEnv
-from llarp_cli.rearrangement.execution import KIND, PICK, PLACE
+from llarp_cli.rearrangement.planner import outdated
 from llarp_cli.rearrangement.skills import SKILL_INDEX
 from llarp_cli.recipes import read_recipe
 from llarp_cli.runs import Unlearned, ZeroShot
@@ -68,7 +68,7 @@ class Actor(Protocol):
 
 
 class PlannerActor:
-    """The planner with full knowledge: it follows a shortest plan, and plans anew when a step went otherwise."""
+    """The planner with full knowledge: it follows a shortest plan, and plans anew where that may be another one now."""
 
     image_size = IMAGE_SIZE
 
@@ -80,15 +80,11 @@ class PlannerActor:
     def act(self, observation: dict[str, Any], starts: NDArray[np.bool_]) -> Choice:
         environment = self._environment
         for row in np.flatnonzero(environment.active):
-            if starts[row] or not self._plans[row] or not self._went_as_planned(row):
+            holds = environment.simulator.held[row] >= 0
+            if starts[row] or not self._plans[row] or outdated(self._last[row], holds):
                 self._plans[row] = self._plan(row)
             self._last[row] = self._plans[row].pop(0)
         return Choice(self._last.copy(), np.ones(len(self._last)))
-
-    def _went_as_planned(self, row: int) -> bool:
-        """Whether the last skill took place: where things come to rest is chance, so a pick may miss them."""
-        holds = self._environment.simulator.held[row] >= 0
-        return {PICK: holds, PLACE: not holds}.get(int(KIND[self._last[row]]), True)
 
     def _plan(self, row: int) -> list[int]:
         plan = self._environment.plan(row)

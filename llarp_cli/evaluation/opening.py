@@ -11,7 +11,6 @@ from llarp_cli.evaluation.advice import open_adviser
 from llarp_cli.evaluation.rollout import DEFAULT_SPLIT, episode_at
 from llarp_cli.evaluation.sentences import own_episode
 from llarp_cli.evaluation.session import Session
-from llarp_cli.rearrangement.episode_files import read_episodes
 from llarp_cli.rearrangement.splits import split_episodes
 from llarp_cli.runs import Unlearned
 
@@ -46,7 +45,6 @@ def open_session(
         raise UsageProblem(f"{chosen[0]} and {chosen[1]} exclude each other", "leave one out")
     if index is not None and home is not None:
         raise UsageProblem("--home and --episode exclude each other", "an episode has its own home")
-    given = None if episodes is None else read_episodes(episodes)
     opened = None if policy is None else open_adviser(policy, environment)
     place = open_environment(environment or ("home" if opened is None else opened.environment))
     if not isinstance(place, LanguageRearrangement):
@@ -54,6 +52,7 @@ def open_session(
             f"one plays in homes; environment '{place.name}' is none", "see its episodes: llarp rollout --video out.mp4"
         )
     world = place.world
+    given = None if episodes is None else place.read(episodes)
     if given is None and (split is not None or index is not None):
         given = split_episodes(world, split or DEFAULT_SPLIT)
     episode = own_episode(world, "", home, seed)[0] if given is None else episode_at(given, index or 0)

@@ -247,8 +247,10 @@ def play(
     )
     observation, _ = environment.reset()
     most = environment.repertoire.steps
-    film = None if film_to is None else Film(environment.simulator, episode.instruction, most, opened.label)
     judged = knows_goal(episode)
+    film = None
+    if film_to is not None:
+        film = Film(environment.simulator, episode.instruction, most if judged else None, opened.label)
     steps, ending = _act(opened, environment, observation, film, judged=judged)
     if film is not None:
         if judged:
@@ -291,7 +293,7 @@ def _act(
         )
         steps.append(step)
         if film is not None:
-            film.add(step.skill, step.probability, step.possible, step.reward)
+            film.add(step.skill, step.probability, step.possible, step.reward if judged else None)
         met[before, int(choice.actions[0])] += 1
         if not judged and met[before, int(choice.actions[0])] == REPEATED:
             ending = "repeats"

@@ -25,8 +25,17 @@ from llarp_cli.rearrangement.splits import OBJECTS
 from llarp_cli.rearrangement.tasks import FAMILIES, Asked
 from llarp_cli.rearrangement.vocabulary import CATEGORIES, SURFACES
 
-DETERMINER = r"(?:an?|the|this|any|another|every|each|my|your|our|one)"
+DETERMINER = r"(?:an?|the|this|any|another|every|each|my|your|our)"
 PRONOUN = r"(?:I|you|he|she|it|we|they|one)"
+UNCLEAR = re.compile(
+    r"\b(?:not|no|never|nowhere|nothing|without|except|unless|if|whether|or|otherwise|elsewhere|anywhere|somewhere|"
+    r"another (?:place|home|spot)|new (?:place|home|spot)|other|different|gone|must go|rid|every|everything|all|each|"
+    r"both|whole|away|nearest|nearer|closest|closer|far|farther|further|distant|between|beside|next to|borders|"
+    r"separates|(?:left|right) of)\b"
+    r"|n't\b",
+    re.IGNORECASE,
+)
+"""Words with which names alone do not say what is asked."""
 AWAY = r"(?:from|off|out of)\s+(?:\w+\s+)?"
 """What stands before the place where something is now."""
 
@@ -71,6 +80,10 @@ def guess_slots(text: str) -> tuple[str, dict[str, str]] | None:
     Args:
         text: e.g. "bring me the apple from the sink to the sofa".
     """
+    text = text.replace("’", "'")
+    naming = [part for part in re.split(r"[.!?;]", text) if _mentioned((*CATEGORIES, *SURFACES, "fridge"), part)]
+    if len(naming) > 1 or UNCLEAR.search(text):
+        return None
     objects = _mentioned(CATEGORIES, text)
     sources = [name for name in _mentioned(SURFACES, text) if re.search(AWAY + re.escape(name), text, re.IGNORECASE)]
     targets = [name for name in _mentioned(SURFACES, text) if name not in sources]
@@ -83,8 +96,10 @@ def guess_slots(text: str) -> tuple[str, dict[str, str]] | None:
             return "move", {"object": thing, "source": source, "target": target}
         case [first, second], [], [target]:
             return "two_objects", {"object1": first, "object2": second, "target": target}
-        case [], [], [] if verb := re.search(r"\b(open|close|shut)\b.*\bfridge\b", text, re.IGNORECASE):
-            return "open_fridge" if verb[1].casefold() == "open" else "close_fridge", {}
+        case [], [], [] if re.search(r"\b(?:open|close|shut)\b.*\bfridge\b", text, re.IGNORECASE):
+            verbs = {verb.casefold() for verb in re.findall(r"\b(?:open|close|shut)\b", text, re.IGNORECASE)}
+            if len(verbs) == 1:
+                return "open_fridge" if verbs == {"open"} else "close_fridge", {}
     return None
 
 
@@ -204,11 +219,11 @@ def _no_goal() -> str:
 def _pattern(name: str) -> str:
     # "Can you" names no can: that has an article, with at most one word before it that is no pronoun.
     before = rf"\b{DETERMINER}\s+(?:(?!{PRONOUN}\b)\w+\s+)?" if name == "can" else r"\b"
-    return rf"{before}(?:{re.escape(name)}|{re.escape(NOUNS.get(name, name))})\b"
+    after = rf"(?!\s+(?:be|{PRONOUN})\b)" if name == "can" else ""
+    return rf"{before}(?:{re.escape(name)}|{re.escape(NOUNS.get(name, name))})\b{after}"
 
 
 def _mentioned(names: tuple[str, ...], text: str) -> list[str]:
     """Names in a text, in the order in which they appear."""
-    text = text.replace("’", "'")
     found = {name: re.search(_pattern(name), text, re.IGNORECASE) for name in names}
     return sorted((name for name, match in found.items() if match), key=lambda name: found[name].start())

@@ -371,7 +371,8 @@ class Session:
         reason, was_reached = self.why_not(action), self.reached
         before = situation(play.simulator)
         outcome = play.act(np.array([action], np.int64))
-        paid = self._asked.episode is self.episode and self.judged and not was_reached
+        over = was_reached or self.ended == "success"  # a goal pays once, and ends the episode
+        paid = self._asked.episode is self.episode and self.judged and not over
         used = Used(
             number=len(self.used) + 1,
             action=action,

@@ -167,13 +167,16 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 def _paragraph(draw: ImageDraw.ImageDraw, text: str, at: tuple[int, int], width: int, height: int) -> None:
     """Text wrapped at words, as large as fits."""
-    for size in (32, 28, 24, 20, 17, 14):
+    for size in (32, 28, 24, 20, 17, 14, 11):
         font = _font(size)
         lines = _wrapped(draw, text, font, width)
         step = round(size * 1.3)
         if len(lines) * step <= height:
             break
-    for i, line in enumerate(lines[: height // step]):
+    most = height // step
+    if len(lines) > most:
+        lines[most - 1] += " ..."
+    for i, line in enumerate(lines[:most]):
         draw.text((at[0], at[1] + i * step), line, TEXT, font)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
 from tqdm import tqdm
+
+from llarp_cli.files import append_text
 
 LINE_SECONDS = 5.0
 
@@ -34,7 +37,7 @@ class Progress:
             return
         if self._bar is not None:
             self._bar.clear()
-        print(text, file=sys.stderr, flush=True)
+        _print(text)
         self._write(text)
 
     def update(self, steps: int, stage: str, success: float | None) -> None:
@@ -57,7 +60,7 @@ class Progress:
         left = tqdm.format_interval(max(self._total - steps, 0) / speed)
         line = f"{steps:>12,} / {self._total:,} steps  {speed:7.0f} steps/s  {left} left  {stage:<9}  success {shown}"
         if self._bar is None:
-            print(line, file=sys.stderr, flush=True)
+            _print(line)
         self._write(line)
 
     def close(self) -> None:
@@ -65,5 +68,10 @@ class Progress:
             self._bar.close()
 
     def _write(self, text: str) -> None:
-        with self._log.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        append_text(self._log, text + "\n")
+
+
+def _print(text: str) -> None:
+    """Training does not end because nobody listens any more: Ctrl-C stops `| tee` first."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)

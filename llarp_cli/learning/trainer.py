@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from llarp_cli.config import Recipe
-from llarp_cli.errors import LlarpError
+from llarp_cli.errors import LlarpError, quoted
 from llarp_cli.files import remove
 from llarp_cli.learning.checkpoint import (
     load_counters,
@@ -350,7 +350,7 @@ class Trainer:
             raise LlarpError(
                 f"training stopped after {self.steps:,} steps, because '{what}' cannot be written: {error.strerror}; "
                 + self._last_good(),
-                f"when that is mended, go on with: llarp train --resume {self.run.path}",
+                f"when that is mended, go on with: llarp train --resume {quoted(self.run.path)}",
             ) from error
 
     def _save(self) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -81,7 +81,7 @@ def make_app(session: Session, *, size: int = 448, hosts: frozenset[str] | None 
         return await obey(lambda: None)
 
     async def show_homes(request: Request) -> Response:
-        return JSONResponse({"homes": homes(session.world), "seed": session.seed}, headers=HEADERS)
+        return JSONResponse({"homes": homes(session.world), "seed": session.seed % (MAX_SEED + 1)}, headers=HEADERS)
 
     def post(path: str, act: Callable[[dict[str, Any]], Any]) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -89,6 +89,8 @@ def make_app(session: Session, *, size: int = 448, hosts: frozenset[str] | None 
                 wanted = await _body(request)
             except UsageProblem as problem:
                 return _refusal(problem)
+            except ClientDisconnect:
+                return Response(status_code=400)
             return await obey(lambda: act(wanted))
 
         return Route(path, endpoint, methods=["POST"])

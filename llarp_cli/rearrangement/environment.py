@@ -362,7 +362,13 @@ class RearrangementEnv(gymnasium.Env[dict[str, Any], Any]):
         return self._observation(), {}
 
     def step(self, action: int) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Use one skill: observation, reward, terminated, truncated, info."""
+        """Use one skill: observation, reward, terminated, truncated, info.
+
+        Raises:
+            UsageProblem: no episode is under way.
+        """
+        if not self._play.active[0] or self._play.lengths[0] >= len(self._play.actions[0]):
+            raise UsageProblem("no episode is under way", "call reset() first")
         outcome = self._play.act(np.array([action], np.int64))
         success, timeout = bool(outcome.success[0]), bool(outcome.timeout[0])
         info: dict[str, Any] = {"success": success, "invalid_skill": bool(outcome.invalid[0])}

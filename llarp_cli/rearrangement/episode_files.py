@@ -12,7 +12,7 @@ import math
 import os
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,20 +53,29 @@ class BadLine(Exception):
         self.message, self.hint = message, hint
 
 
-def read_episodes(path: str | os.PathLike[str]) -> list[Episode]:
+def read_episodes(path: str | os.PathLike[str], scene: Callable[[str], object] | None = None) -> list[Episode]:
     """The episodes of a file, in order.
 
     Args:
         path: a .jsonl or .jsonl.gz file.
+        scene: looks up a scene by name, `World.scene`; left out, nobody asks whether the scenes exist.
 
     Raises:
         UsageProblem: the file cannot be read, or a line is wrong; names the file, the line and what is expected.
     """
     path = Path(path)
     episodes: list[Episode] = []
+    looked_up: set[str] = set()
     for number, found in scan_episodes(path):
         if isinstance(found, BadLine):
             raise UsageProblem(f"{path}, line {number}: {found.message}", found.hint)
+        name = found.arrangement.scene
+        if scene is not None and name not in looked_up:
+            try:
+                scene(name)
+            except LlarpError as problem:
+                raise UsageProblem(f"{path}, line {number}: {problem.message}", problem.hint) from None
+            looked_up.add(name)
         episodes.append(found)
     return episodes
 

@@ -1,7 +1,7 @@
 """The planner with full knowledge: a shortest way to carry an instruction out.
 
-A search over what skills can do to the objects and joints that the goal speaks of. It gives an episode's least
-length, tells whether the episode can be solved at all, and is an upper bound for any policy.
+A search over what skills can do to the objects and joints that the goal speaks of. It tells whether an episode can be
+solved at all and in how few steps at least: no policy, however lucky, is quicker.
 
 A goal comes true in one of several alternatives (`alternatives`); for each that may be the quickest, A* (Hart,
 Nilsson and Raphael 1968) finds the shortest plan. Its lower bound for the steps to come: every object that is
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llarp_cli.rearrangement.alternatives import Alternative, alternatives
-from llarp_cli.rearrangement.execution import FIRST_RECEPTACLE
+from llarp_cli.rearrangement.execution import FIRST_RECEPTACLE, KIND, PICK, PLACE
 from llarp_cli.rearrangement.facts import Facts
 from llarp_cli.rearrangement.goals import AT_OBJECT, AT_TARGET, HOLDING, NOT_HOLDING, ON, OPENED, Goal
 from llarp_cli.rearrangement.reach import AS_NOW, HERE, IN_HAND, Reach
@@ -51,8 +51,9 @@ _TARGETS = [FIRST_RECEPTACLE + r for r in _RECEPTACLES] + list(range(FIRST_RECEP
 def plan(simulator: Simulator, facts: Facts, home: int, goal: Goal, stands: NDArray[np.float64]) -> list[int] | None:
     """A shortest plan from the present state of one home.
 
-    Where an object that it puts down comes to rest is left to chance. The plan counts on picking it again only
-    from where all of that receptacle is in reach, and from where the robot stands before it.
+    Where an object that it puts down comes to rest is left to chance, and with it whether a later pick reaches it, or
+    takes it in place of another of its kind. The plan may count on luck; of plans of equal length it is one that does
+    so least often. Whoever follows it plans anew where it is `outdated`.
 
     Args:
         simulator: the homes.
@@ -79,6 +80,17 @@ def plan(simulator: Simulator, facts: Facts, home: int, goal: Goal, stands: NDAr
         if found is not None:
             best, length = found, len(found)
     return best
+
+
+def outdated(action: int, holds: bool) -> bool:
+    """Whether chance has spoken, so that a shortest plan may be another one now.
+
+    Args:
+        action: the index of the skill used last.
+        holds: whether something is in the hand now.
+    """
+    kind = KIND[action]
+    return bool(kind == PLACE or (kind == PICK and not holds))
 
 
 @dataclass
@@ -177,57 +189,63 @@ class _Search:
 
     def shortest(self, below: int, budget: Iterator[int]) -> list[int] | None:
         """A shortest plan of fewer than `below` steps; None where there is none, or the budget of states is used up."""
-        came_from: dict[_State, tuple[int, _State | None, int]] = {self._start: (0, None, -1)}
+        came_from: dict[_State, tuple[int, int, _State | None, int]] = {self._start: (0, 0, None, -1)}
         ticket = count()
-        queue = [(self.least, 0, next(ticket), self._start, True)]
+        queue = [(self.least, 0, 0, next(ticket), self._start, True)]
         while queue:
-            total, minus_done, _, state, may_go = heappop(queue)
-            if -minus_done > came_from[state][0]:
-                continue  # since then it has been reached sooner
+            total, lucky, minus_done, _, state, may_go = heappop(queue)
+            if (-minus_done, lucky) > came_from[state][:2]:
+                continue  # since then it has been reached sooner, or with less luck
             if total == -minus_done:
                 return _actions(came_from, state)
             if next(budget, None) is None:
                 return None
             done = 1 - minus_done
-            for following, action in self._following(state, may_go):
-                if following in came_from and came_from[following][0] <= done:
+            for following, action, luck in self._following(state, may_go):
+                cost = (done, lucky + luck)
+                if following in came_from and came_from[following][:2] <= cost:
                     continue
                 total = done + self._to_come(following)
                 if total < below:
-                    came_from[following] = (done, state, action)
+                    came_from[following] = (*cost, state, action)
                     # After one go_to another is of no use.
-                    heappush(queue, (total, -done, next(ticket), following, following[0] == state[0]))
+                    heappush(queue, (total, cost[1], -done, next(ticket), following, following[0] == state[0]))
         return None
 
-    def _following(self, state: _State, may_go: bool) -> Iterator[tuple[_State, int]]:
-        """States one skill away, and the skill."""
+    def _following(self, state: _State, may_go: bool) -> Iterator[tuple[_State, int, bool]]:
+        """States one skill away, the skill, and whether that takes luck."""
         pose, places, opened = state
         here = 1 << pose
         if IN_HAND in places:
             held = places.index(IN_HAND)
             for receptacle in _RECEPTACLES:
                 if self._reach.at_target[FIRST_RECEPTACLE + receptacle] & here:
-                    yield (pose, (*places[:held], receptacle, *places[held + 1 :]), opened), _PLACE[receptacle]
+                    put = (*places[:held], receptacle, *places[held + 1 :])
+                    yield (pose, put, opened), _PLACE[receptacle], False
         else:
             for category, group in self._groups.items():
-                i = self._taken(group, places, opened, here)
-                if i is not None:
-                    yield (pose, (*places[:i], IN_HAND, *places[i + 1 :]), opened), _PICK[category]
+                for i, luck in self._taken(group, places, opened, here):
+                    yield (pose, (*places[:i], IN_HAND, *places[i + 1 :]), opened), _PICK[category], luck
         for joint in self._joints:
             if self._reach.at_target[joint] & here:
-                yield (pose, places, opened ^ 1 << joint), (_CLOSE if opened >> joint & 1 else _OPEN)[joint]
+                moves = _CLOSE if opened >> joint & 1 else _OPEN
+                yield (pose, places, opened ^ 1 << joint), moves[joint], False
         if may_go:
             for target in _TARGETS:
                 if target != pose:
-                    yield (target, places, opened), _GO_TO[target]
+                    yield (target, places, opened), _GO_TO[target], False
 
-    def _taken(self, group: list[int], places: tuple[int, ...], opened: int, here: int) -> int | None:
-        """Which object of a category a pick takes: the first in reach. None for none, or where chance decides."""
+    def _taken(self, group: list[int], places: tuple[int, ...], opened: int, here: int) -> Iterator[tuple[int, bool]]:
+        """Which objects of a category a pick may take, the first in reach, and whether that takes luck."""
+        luck = False
         for i in group:
             surely, perhaps = self._reach.pickable(self._objects[i], places[i], opened)
+            if surely & here:
+                yield i, luck
+                return
             if perhaps & here:
-                return i if surely & here else None
-        return None
+                luck = True
+                yield i, luck
 
     def _to_come(self, state: _State) -> int:
         """A lower bound for the steps to come; 0 where the alternative is true, and only there."""
@@ -242,7 +260,7 @@ class _Search:
                 held = wish
             elif not wish.met(place):
                 m = self._objects[i]
-                up, _ = reach.once_open(m, place)
+                _, up = reach.once_open(m, place)
                 stays = wish.held or (self._empty is not True and not wish.on)  # it may be kept in the hand
                 if not up or not (stays or wish.down):
                     return NEVER
@@ -282,16 +300,16 @@ class _Search:
         for i, wish in self._wishes:
             if wish.near is not None:
                 surely, perhaps = self._reach.at_object(self._objects[i], places[i], opened)
-                if (not surely & here) if wish.near else (perhaps & here):
+                if (not perhaps & here) if wish.near else (surely & here):
                     return False
         return bool(self._poses >> pose & 1)
 
 
-def _actions(came_from: dict[_State, tuple[int, _State | None, int]], state: _State) -> list[int]:
+def _actions(came_from: dict[_State, tuple[int, int, _State | None, int]], state: _State) -> list[int]:
     """The skills that led to a state."""
     actions: list[int] = []
-    _, before, action = came_from[state]
+    _, _, before, action = came_from[state]
     while before is not None:
         actions.append(action)
-        _, before, action = came_from[before]
+        _, _, before, action = came_from[before]
     return actions[::-1]

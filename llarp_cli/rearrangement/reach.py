@@ -141,8 +141,8 @@ def _put_down(
 ) -> list[tuple[int, int]]:
     """For each receptacle, the poses from which something put down there is surely in reach, and perhaps.
 
-    The sector that is in reach is convex: all of a box is in it when its corners are. From its own pose, the
-    contract says, what is on a receptacle is in reach.
+    The sector that is in reach is convex: all of a box is in it when its corners are. From its own pose what is on a
+    receptacle is mostly in reach, but not always.
 
     Args:
         poses: float [P, 3].
@@ -173,6 +173,6 @@ def _put_down(
     found = []
     for r in range(len(boxes)):
         a, b, c, d = seen[4 * r : 4 * r + 4]
-        sure = a & b & c & d | 1 << FIRST_RECEPTACLE + r
-        found.append((sure, _bits(perhaps[:, r]) | sure))
+        sure = a & b & c & d
+        found.append((sure, _bits(perhaps[:, r]) | sure | 1 << FIRST_RECEPTACLE + r))
     return found

@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import resources
 
-from llarp_cli.config import TaskOptions
+from llarp_cli.config import UNSEEN_HOMES, TaskOptions
 from llarp_cli.errors import UsageProblem, unknown
 from llarp_cli.rearrangement.arrangements import arrange
 from llarp_cli.rearrangement.draws import Draws
@@ -36,8 +36,6 @@ OBJECTS = 35
 """Objects in a home of an evaluation split."""
 FIRST_HOMES = 100
 """The evaluation split "train" stays within this many training homes, so that every run has seen them."""
-UNSEEN_HOMES = 1_000_000_000
-"""Training homes from this index on are never trained in."""
 AHEAD = 32
 """Training episodes made before they are needed."""
 _REDRAWN = 200

@@ -24,6 +24,8 @@ from llarp_cli.rearrangement.released.safe_pickle import content, shown, unpickl
 from llarp_cli.rearrangement.released.tasks import RECEPTACLE_IDS, Asked, Wrong, asked, translated_predicate
 from llarp_cli.rearrangement.vocabulary import CATEGORY_OF, JOINTS, OPEN_JOINT, SURFACES
 
+MAX_EPISODES = 10_000
+"""Of a file; the release's largest has 100. A few bytes can name one record millions of times."""
 LONGEST_SENTENCE = 2000
 """Characters."""
 
@@ -142,6 +144,8 @@ def _parts(whole: Any) -> tuple[NDArray[np.float64], dict[Any, Any], list[Any]]:
         raise Wrong(f"all_eps is {shown(records)}", "a list of episodes")
     if not records:
         raise Wrong("it holds no episodes", "at least one in all_eps")
+    if len(records) > MAX_EPISODES:
+        raise Wrong(f"it holds {len(records):,} episodes", f"at most {MAX_EPISODES:,} in all_eps")
     return transforms.astype(np.float64), names, records
 
 
