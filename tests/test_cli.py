@@ -151,7 +151,7 @@ def test_resume_takes_nothing_but_a_length(llarp, tmp_path):
     )
     refused(
         llarp("train", "--resume", "run", "--steps", "1.5"),
-        "steps = 1.5 (--steps): should be a whole number of at least 1",
+        "steps = 1.5 (--steps): should be a whole number from 1 to 1,000,000,000,000",
     )
     assert llarp("train", "--resume", "run").stderr.startswith("error: 'run' is not a run directory")
 

@@ -14,6 +14,7 @@ from llarp_cli.dataset_import import PRESOLVED, import_file
 from llarp_cli.errors import UsageProblem
 from llarp_cli.home import world
 from llarp_cli.rearrangement.episode_files import read_episodes
+from llarp_cli.rearrangement.planner import outdated
 from llarp_cli.rearrangement.play import Play
 from llarp_cli.rearrangement.released.mentions import categories_named, receptacles_named
 from llarp_cli.rearrangement.released.tasks import FAMILY_OF
@@ -280,7 +281,8 @@ KINDS = {
 
 
 def solved(episodes):
-    """The planner's plans, each carried out: (plans, whether each reached its goal); labels checked on the way."""
+    """The planner's plans, each carried out, and made anew where chance has spoken: (plans, whether each reached its
+    goal); labels checked on the way."""
     play = Play(world, len(episodes), 64, RewardOptions(), 32, 0)
     play.begin(dict(enumerate(episodes)))
     for row, one in enumerate(episodes):
@@ -288,10 +290,16 @@ def solved(episodes):
             assert [RECEPTACLES[r] for r in np.flatnonzero(play.facts.on[row, number])] == [placed.receptacle]
     plans = [play.plan(row) for row in range(len(episodes))]
     reached = np.array([plan == [] for plan in plans])
-    for step in range(32):
-        playing = np.array([plan is not None and step < len(plan) for plan in plans])
-        actions = np.array([plan[step] if going else 0 for plan, going in zip(plans, playing, strict=True)])
+    left = [list(plan or ()) for plan in plans]
+    for _ in range(32):
+        playing = np.array([bool(plan) for plan in left])
+        actions = np.array([plan.pop(0) if plan else 0 for plan in left])
         reached |= play.act(actions, playing).success
+        for row in np.flatnonzero(playing):
+            if reached[row]:
+                left[row] = []
+            elif outdated(actions[row], play.simulator.held[row] >= 0):
+                left[row] = play.plan(row) or []
     return plans, reached
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from llarp_cli.cli import completion
-from llarp_cli.config import MOST
 from llarp_cli.errors import UsageProblem, quoted
 
 
@@ -42,6 +41,8 @@ def _value(args: list[str], option: str) -> str:
 
 def _whole(steps: str) -> int:
     """The number of steps, which may be written 2e6 or 200_000."""
+    from llarp_cli.config import MOST
+
     try:
         number = float(steps.replace("_", ""))
     except ValueError:
