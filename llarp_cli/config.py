@@ -44,7 +44,7 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
         """YAML's yes and no, which would be taken for 1 and 0."""
         annotation = cls.model_fields[str(info.field_name)].annotation
         kinds = {annotation, *get_args(annotation)}

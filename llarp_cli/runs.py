@@ -22,7 +22,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -339,7 +338,7 @@ def refuse_used(path: Path) -> None:
     """
     if path.is_file():
         raise UsageProblem(f"run directory '{path}' is a file", "choose another --run-dir")
-    if (path.is_dir() and any(path.iterdir()) and not only_begun(path)) or RunDirectory(path).numbered():
+    if (path.is_dir() and not only_begun(path)) or RunDirectory(path).numbered():
         living = holder(path / LOCK)
         if living is not None:
             raise busy(path, living)
@@ -351,9 +350,9 @@ def refuse_used(path: Path) -> None:
 
 
 def only_begun(path: Path) -> bool:
-    """Whether a directory holds but what a run leaves there that was killed before it began; `run.json` comes last."""
+    """Whether a directory holds nothing but what a run leaves there that was killed before its `run.json` was made."""
     names = {one.name for one in path.iterdir() if not one.name.endswith(".tmp")}
-    return LOCK in names and names <= {LOCK, "recipe.yaml", "checkpoints"}
+    return not names or (LOCK in names and names <= {LOCK, "recipe.yaml", "checkpoints"})
 
 
 def busy(path: Path, holder: str) -> UsageProblem:
@@ -371,16 +370,16 @@ def new_run_path(recipe_name: str, policy_name: str) -> Path:
     """
     plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in f"{recipe_name}-{policy_name}").strip("-.")
     name = f"{plain[:100]}-{time.strftime('%Y%m%d-%H%M%S')}"
-    for number in count(1):
-        path = RUNS / (name if number == 1 else f"{name}-{number}")
+    path, number = RUNS / name, 1
+    while True:
         try:
             path.mkdir(parents=True)
+            return path
         except FileExistsError:
-            continue
+            number += 1
+            path = RUNS / f"{name}-{number}"
         except OSError as error:
             raise UsageProblem(f"cannot write in '{RUNS}': {error.strerror}", "choose a --run-dir") from error
-        return path
-    raise AssertionError("there is always another number")
 
 
 def resolve_policy(text: str | None, backbone: str | None = None, weights: str | None = None) -> Path | Unlearned:

@@ -404,14 +404,10 @@ def _farewell(run: RunDirectory, trainer: Trainer, place: Environment, finished:
     minutes, seconds = divmod(int(total), 60)
     took = f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
     lines = [f"time       {took} in all: {shares}"]
-    if not finished:
-        return [
-            *lines,
-            f"stopped at {trainer.steps:,} steps; go on with:",
-            f"  llarp train --resume {quoted(run.path)}",
-        ]
-    success = trainer.success.value()
     named = quoted(run.path)
+    if not finished:
+        return [*lines, f"stopped at {trainer.steps:,} steps; go on with:", f"  llarp train --resume {named}"]
+    success = trainer.success.value()
     splits = "".join(f" --split {split}" for split in place.told_splits)
     return [
         *lines,

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llarp_cli.errors import UsageProblem
 from llarp_cli.learning.success import SuccessAverage
-from llarp_cli.recipes import shortened
+
+DRAWN = {"steps", "stage", "episodes", "success"}
+"""What a curve needs of an update."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,7 @@ def curve_of(updates: Sequence[dict[str, Any]]) -> Curve:
     average = SuccessAverage()
     steps, mean = [], []
     for update in updates:
-        try:
-            average.add(update["episodes"], update["episodes"] * (update["success"] or 0.0))
-        except (KeyError, TypeError):
-            raise UsageProblem(
-                f"a run's metrics.jsonl is damaged: {shortened(update, 60)} is no update's", "remove that line"
-            ) from None
+        average.add(update["episodes"], update["episodes"] * (update["success"] or 0.0))
         success = average.value()
         if success is not None and average.settled:
             steps.append(update["steps"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from llarp_cli.comparison.curves import DRAWN
 from llarp_cli.config import Recipe
 from llarp_cli.errors import UsageProblem, quoted, unknown
 from llarp_cli.evaluation.records import Record, kept, records_in, run_of
@@ -132,6 +133,8 @@ def _from_run(name: str, run: RunDirectory, pinned: int | None) -> Run:
     recipe, facts = run.recipe(), run.facts()
     records = [record for record in kept(run.path) if not _stale(run, record)]
     updates = [update for update in run.read_metrics() if pinned is None or update["steps"] <= pinned]
+    if not all(update.keys() >= DRAWN for update in updates):
+        raise UsageProblem(f"'{run.metrics}' is damaged: a line is no update's", "remove that line")
     # Evaluations and metrics stay when checkpoints are let go.
     reached = [*run.numbered(), *(record.steps for record in records if record.steps is not None)]
     parts = {key: facts.get(key) for key in ("num_processes", "world")}

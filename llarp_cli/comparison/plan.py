@@ -175,7 +175,7 @@ def clear(planned: Planned) -> None:
     path = planned.path
     if not path.exists():
         return
-    if not (path / "run.json").is_file() and any(path.iterdir()) and not only_begun(path):
+    if not (path / "run.json").is_file() and not only_begun(path):
         raise UsageProblem(f"'{path}' is not a run of this study", "remove it, or give the study another --directory")
     training = RunDirectory(path).holder()
     if training is not None:
