@@ -28,6 +28,13 @@ def test_runs_that_differ_in_their_seed_are_one_method(tmp_path):
     assert [(m.label, [r.seed for r in m.runs]) for m in methods] == [("minilm", [0, 1]), ("lstm", [0])]
 
 
+def test_metrics_that_lack_what_a_curve_needs_are_told_with_their_run(tmp_path):
+    folder = make_run(tmp_path / "a", curve=[0.5])
+    RunDirectory(folder).append_metrics({"steps": 2000})
+    with pytest.raises(UsageProblem, match=r"a/metrics\.jsonl' is damaged"):
+        find_methods([str(folder)])
+
+
 def test_random_weights_with_seeds_of_their_own_are_one_method(tmp_path):
     runs = [
         make_run(
